@@ -1,0 +1,7 @@
+//! A sandbox plan as data, and the one function that carries it out.
+//!
+//! This crate offers mechanism only; what a build may do is decided in `xtask::build`, what a job may do in
+//! `rnx::job`. It knows no runtime, no registry and no other crate of the workspace. Linux only.
+
+pub mod plan;
+pub mod spawn;

@@ -1,0 +1,125 @@
+//! What a sandboxed process will see, as plain data.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Everything about one sandboxed run, decided before anything is done.
+///
+/// Always new: the user, mount, pid, ipc, uts and cgroup namespaces, the session, private mount propagation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SandboxPlan {
+    pub identity: Identity,
+    pub network: Network,
+    pub hostname: String,
+    pub root: Root,
+    /// Carried out in this order, inside the new root.
+    pub steps: Vec<Step>,
+    pub process: Process,
+}
+
+/// Which ids of the host stand behind the ids in the sandbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Identity {
+    /// The caller's effective uid and gid appear as these, and no other id exists. Needs no privilege.
+    Single { uid: u32, gid: u32 },
+    /// These ranges, written by `newuidmap`/`newgidmap`, or directly if the caller may.
+    Ranges { uids: Vec<IdRange>, gids: Vec<IdRange> },
+}
+
+/// `count` ids from `guest` inside are those from `host` outside (`user_namespaces(7)`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdRange {
+    pub guest: u32,
+    pub host: u32,
+    pub count: u32,
+}
+
+/// The network a sandboxed process sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Network {
+    Host,
+    /// A new network namespace with loopback up and nothing else.
+    None,
+}
+
+/// What `/` is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Root {
+    /// An empty tmpfs that the steps fill; it is made read-only after the last of them.
+    Tmpfs,
+    /// A folder of the host.
+    Bind { host: PathBuf, access: Access },
+    /// An overlay (`Documentation/filesystems/overlayfs.rst`); `lower` from the top down.
+    Overlay { lower: Vec<PathBuf>, upper: PathBuf, work: PathBuf },
+}
+
+/// Whether the sandbox can write through a mount.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Recursively: everything mounted below is read-only too.
+    ReadOnly,
+    ReadWrite,
+}
+
+/// One change to the tree that becomes `/`. Guest paths are absolute; parents are made where the root is a tmpfs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Shows a file or folder of the host. Mounted `nosuid,nodev`.
+    Bind {
+        host: PathBuf,
+        guest: PathBuf,
+        access: Access,
+    },
+    Tmpfs {
+        guest: PathBuf,
+        size_bytes_max: u64,
+        mode: u32,
+    },
+    /// A new `/proc` of the sandbox's pid namespace; with `masked`, host-wide files are hidden or read-only.
+    Proc {
+        guest: PathBuf,
+        masked: bool,
+    },
+    /// A tmpfs with null, zero, full, random, urandom, tty, pts, ptmx, shm, fd, stdin, stdout, stderr.
+    Dev {
+        guest: PathBuf,
+    },
+    Symlink {
+        guest: PathBuf,
+        target: PathBuf,
+    },
+    Dir {
+        guest: PathBuf,
+        mode: u32,
+    },
+    File {
+        guest: PathBuf,
+        content: Vec<u8>,
+        mode: u32,
+    },
+}
+
+/// The process that is run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    /// Found through the sandbox's `PATH` if it has no `/`; never empty.
+    pub argv: Vec<OsString>,
+    /// The whole environment, in this order.
+    pub env: Vec<(OsString, OsString)>,
+    pub cwd: PathBuf,
+    pub uid: u32,
+    pub gid: u32,
+    pub privileges: Privileges,
+}
+
+/// What the process may ask the kernel for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Privileges {
+    /// No capabilities, `no_new_privs`, and a seccomp filter at least as strict as the container runtimes' default.
+    Job,
+    /// What `dpkg`, `dnf` and `pip` need as uid 0 of the user namespace: `CHOWN`, `DAC_OVERRIDE`, `FOWNER`, `FSETID`,
+    /// `SETUID`, `SETGID`, `SETFCAP`, `SYS_CHROOT`, `KILL`, `MKNOD`, `AUDIT_WRITE`, `NET_BIND_SERVICE`; a filter too.
+    Build,
+    /// All capabilities inside the user namespace and no filter: for our own code that fills a rootfs.
+    Provision,
+}

@@ -1,0 +1,1 @@
+//! Carries out a [`SandboxPlan`](crate::plan::SandboxPlan).

@@ -1,0 +1,1 @@
+//! `runtimes/bases.yaml`: where the base root filesystems of builds come from.

@@ -1,0 +1,1 @@
+//! `registry.json`: which runtimes are published, and where their bytes are.

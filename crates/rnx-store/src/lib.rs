@@ -1,0 +1,1 @@
+//! Verified blobs by digest, fetching, locks, and where things lie on a host.

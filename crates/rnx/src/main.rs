@@ -1,0 +1,3 @@
+//! `rnx`: finds, installs, verifies, removes runtimes and runs jobs in them.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! What runtime authors, continuous integration and maintainers do.

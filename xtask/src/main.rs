@@ -1,0 +1,3 @@
+//! `cargo xtask`: validates, builds, audits, tests and publishes runtimes.
+
+fn main() {}
