@@ -1,3 +1,7 @@
 //! `cargo xtask`: validates, builds, audits, tests and publishes runtimes.
 
-fn main() {}
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

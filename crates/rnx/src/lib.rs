@@ -1,1 +1,3 @@
 //! The host side of Joblet runtimes.
+
+pub mod failure;

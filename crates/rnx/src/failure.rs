@@ -1,0 +1,79 @@
+//! How a command ends: the exit status, and what is said about a failure.
+
+use std::error::Error;
+use std::fmt;
+use std::process::ExitCode;
+
+/// The exit statuses of `rnx` and `xtask`; `rnx job run` passes the job's own through instead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExitStatus {
+    Done = 0,
+    /// Findings, or a failure that the user can fix.
+    Findings = 1,
+    /// Wrong usage of the command line.
+    Usage = 2,
+    Network = 3,
+    /// A digest, signature or archive is not what it should be.
+    Integrity = 4,
+    /// The host cannot: a missing kernel feature, tool, space or permission.
+    Host = 5,
+    /// A bug of ours.
+    Bug = 70,
+}
+
+/// A command that failed: why, and what to do next.
+#[derive(Debug)]
+pub struct Failure {
+    pub status: ExitStatus,
+    /// What failed; each line after the first is a cause of the one before.
+    pub causes: Vec<String>,
+    pub hints: Vec<String>,
+}
+
+impl Failure {
+    /// Wraps an error with all its sources.
+    pub fn new(status: ExitStatus, error: &dyn Error) -> Self {
+        let mut causes = vec![error.to_string()];
+        let mut next = error.source();
+        while let Some(cause) = next {
+            let text = cause.to_string();
+            // Some libraries repeat the source's text in their own.
+            if !causes.last().is_some_and(|last| last.ends_with(&text)) {
+                causes.push(text);
+            }
+            next = cause.source();
+        }
+        Self { status, causes, hints: Vec::new() }
+    }
+
+    /// Says something failed that has no error value.
+    pub fn message(status: ExitStatus, message: impl Into<String>) -> Self {
+        Self { status, causes: vec![message.into()], hints: Vec::new() }
+    }
+
+    /// Adds advice.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, cause) in self.causes.iter().enumerate() {
+            let label = if index == 0 { "error" } else { "  cause" };
+            writeln!(f, "{label}: {cause}")?;
+        }
+        for hint in &self.hints {
+            writeln!(f, "hint: {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+impl From<ExitStatus> for ExitCode {
+    fn from(status: ExitStatus) -> Self {
+        Self::from(status as u8)
+    }
+}

@@ -1,0 +1,54 @@
+//! The command line of `xtask`: arguments in, one call of the library, rendering out.
+#![expect(clippy::print_stderr, reason = "the command line talks on standard error")]
+
+mod completions;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use rnx::failure::{ExitStatus, Failure};
+
+/// Validate, build, audit, test and publish Joblet runtimes
+#[derive(Debug, Parser)]
+#[command(name = "xtask", bin_name = "cargo xtask", version, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options that every command takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Global {
+    /// Work on this repository of definitions instead of the one around the current directory
+    #[arg(long, global = true, value_name = "DIR", env = "RNX_REPO")]
+    pub(crate) repo: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Completions(completions::Args),
+    /// Print the manual page
+    Man,
+}
+
+/// Runs the command line of this process.
+pub(crate) fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(&cli) {
+        Ok(status) => status.into(),
+        Err(failure) => {
+            eprint!("{failure}");
+            failure.status.into()
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<ExitStatus, Failure> {
+    match &cli.command {
+        Command::Completions(args) => Ok(completions::run(args, Cli::command())),
+        Command::Man => completions::man(Cli::command()),
+    }
+}
