@@ -1,0 +1,4 @@
+//! Documents as people write them.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod bases;
