@@ -7,6 +7,7 @@ pub mod artifact;
 pub mod bases;
 pub mod diagnostic;
 pub mod digest;
+pub mod host;
 pub mod manifest;
 pub mod name;
 pub mod platform;
