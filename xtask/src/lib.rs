@@ -1,1 +1,2 @@
 //! What runtime authors, continuous integration and maintainers do.
+pub mod definitions;

@@ -5,16 +5,10 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::diagnostic::codes::{BASES_SOURCE, BASES_UNKNOWN_DEFAULT, BASES_UNREADABLE};
 use crate::diagnostic::{Code, Diagnostic, Parsed, Severity, Span};
 use crate::manifest::BaseChoice;
 use crate::{Arch, Digest, Platform};
-
-/// The file cannot be read as a bases document.
-pub const BASES_UNREADABLE: Code = Code(301);
-/// A default names a base that the file does not define.
-pub const BASES_UNKNOWN_DEFAULT: Code = Code(302);
-/// A base has no source, or more than one for an architecture.
-pub const BASES_SOURCE: Code = Code(303);
 
 /// The bases that builds start from, and the default of each platform.
 #[derive(Debug, Clone, PartialEq, Eq)]

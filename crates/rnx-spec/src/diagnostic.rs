@@ -1,5 +1,7 @@
 //! Findings about files that people write: a code, a place, and what to do.
 
+pub mod codes;
+
 use std::fmt;
 use std::ops::Range;
 
