@@ -10,6 +10,10 @@ use crate::{Digest, Platform, RuntimeSpec};
 /// An artifact over this many bytes is cut into parts: GitHub refuses assets of 2 GiB.
 pub const PART_BYTES_MAX: u64 = 1_900 * 1024 * 1024;
 
+/// The time that every entry of an archive carries, in seconds since 1970: that of the commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SourceDateEpoch(pub u64);
+
 /// Returns the file name of the definition's archive: `<name>-<version>.tar.gz`.
 pub fn definition_file(spec: &RuntimeSpec) -> String {
     format!("{}.tar.gz", spec.folder())
@@ -37,7 +41,8 @@ pub fn sbom_file(spec: &RuntimeSpec, platform: Platform) -> String {
 pub struct FileIndex {
     /// The version of this format: 1.
     pub schema_version: u32,
-    /// The gzip members in archive order; together they are the whole archive.
+    /// The gzip members in archive order; together they are the whole archive. Empty where the
+    /// archive was written by another program, as one gzip stream.
     pub members: Vec<Member>,
     pub entries: Vec<IndexEntry>,
 }
@@ -60,7 +65,7 @@ pub struct IndexEntry {
     pub path: String,
     #[serde(flatten)]
     pub kind: EntryKind,
-    /// The index of the first member that carries this entry.
+    /// The index of the first member that carries this entry; 0 where there are no members.
     pub member: u32,
 }
 
