@@ -1,8 +1,16 @@
 //! `runtimes/<name>/manifest.yaml`: what an author says about a runtime.
 
+mod entries;
+mod lower;
+mod read;
+mod report;
+mod rules;
+mod syntax;
+
 use std::collections::BTreeMap;
 
-use crate::diagnostic::Parsed;
+use crate::diagnostic::{Parsed, Span, codes};
+use crate::manifest::report::Report;
 use crate::{Arch, Digest, Distro, Platform, RuntimeName, RuntimeSpec, SourceUrl, Version};
 
 /// A manifest that passed every check that needs no other file.
@@ -118,6 +126,14 @@ impl Manifest {
 /// Reads a manifest and reports everything that is wrong with it.
 ///
 /// Total: any text gives a value or at least one error, never a panic.
-pub fn parse(_text: &str) -> Parsed<Manifest> {
-    Parsed { value: None, diagnostics: Vec::new() }
+pub fn parse(text: &str) -> Parsed<Manifest> {
+    let mut report = Report::new(text);
+    let root = syntax::parse(text, &mut report);
+    if root.is_none() && !report.has_errors() {
+        report.file_error(codes::MANIFEST_EMPTY, "the manifest is empty");
+    }
+    let value = root.and_then(|root| lower::lower(&root, &mut report));
+    let mut diagnostics = report.diagnostics;
+    diagnostics.sort_by_key(|d| d.span.as_ref().map_or(usize::MAX, |Span(range)| range.start));
+    Parsed { value, diagnostics }
 }

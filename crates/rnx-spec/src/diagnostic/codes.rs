@@ -12,7 +12,7 @@ pub const WRONG_TYPE: Code = Code(106);
 pub const MISSING_KEY: Code = Code(107);
 pub const MISSPELT_KEY: Code = Code(108);
 pub const UNKNOWN_KEY: Code = Code(109);
-pub const UNQUOTED_NUMBER: Code = Code(110);
+pub const UNQUOTED_TEXT: Code = Code(110);
 
 // What the manifest says.
 pub const NAME_INVALID: Code = Code(120);
