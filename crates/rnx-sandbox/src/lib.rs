@@ -3,5 +3,10 @@
 //! This crate offers mechanism only; what a build may do is decided in `xtask::build`, what a job may do in
 //! `rnx::job`. It knows no runtime, no registry and no other crate of the workspace. Linux only.
 
+mod child;
 pub mod plan;
+mod script;
+mod seccomp;
 pub mod spawn;
+mod sys;
+mod userns;

@@ -1,5 +1,7 @@
 //! What a sandboxed process will see, as plain data.
 
+mod display;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -22,6 +24,10 @@ pub struct SandboxPlan {
 pub enum Identity {
     /// The caller's effective uid and gid appear as these, and no other id exists. Needs no privilege.
     Single { uid: u32, gid: u32 },
+    /// As [`Identity::Single`], with these ids of the host behind it instead of the caller's: a job of root must not be
+    /// the host's root. Files shown by a bind that belong to the caller belong to the job (idmapped mounts, Linux 5.12).
+    /// Needs root.
+    Shifted { host_uid: u32, host_gid: u32, uid: u32, gid: u32 },
     /// These ranges, written by `newuidmap`/`newgidmap`, or directly if the caller may.
     Ranges { uids: Vec<IdRange>, gids: Vec<IdRange> },
 }
@@ -37,6 +43,7 @@ pub struct IdRange {
 /// The network a sandboxed process sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Network {
+    /// The host's own.
     Host,
     /// A new network namespace with loopback up and nothing else.
     None,
@@ -56,7 +63,7 @@ pub enum Root {
 /// Whether the sandbox can write through a mount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Recursively: everything mounted below is read-only too.
+    /// Everything mounted below is read-only too.
     ReadOnly,
     ReadWrite,
 }
@@ -64,7 +71,7 @@ pub enum Access {
 /// One change to the tree that becomes `/`. Guest paths are absolute; parents are made where the root is a tmpfs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// Shows a file or folder of the host. Mounted `nosuid,nodev`.
+    /// Shows a file or folder of the host with all that is mounted below it. Mounted `nosuid,nodev`.
     Bind {
         host: PathBuf,
         guest: PathBuf,
@@ -96,6 +103,11 @@ pub enum Step {
         guest: PathBuf,
         content: Vec<u8>,
         mode: u32,
+    },
+    /// Shows these bytes, read-only, in place of an existing file that may lie in a read-only mount.
+    Cover {
+        guest: PathBuf,
+        content: Vec<u8>,
     },
 }
 

@@ -1,0 +1,7 @@
+//! The sandbox against the real kernel.
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
+
+mod support;
+
+mod build;
+mod life;
