@@ -1,7 +1,9 @@
 //! The command line of `xtask`: arguments in, one call of the library, rendering out.
 #![expect(clippy::print_stderr, reason = "the command line talks on standard error")]
 
+mod base;
 mod completions;
+mod rootfs_helper;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -29,9 +31,12 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Base(base::Args),
     Completions(completions::Args),
     /// Print the manual page
     Man,
+    #[command(name = "__rootfs", hide = true)]
+    RootfsHelper(rootfs_helper::Args),
 }
 
 /// Runs the command line of this process.
@@ -48,7 +53,9 @@ pub(crate) fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> Result<ExitStatus, Failure> {
     match &cli.command {
+        Command::Base(args) => base::run(args, &cli.global),
         Command::Completions(args) => Ok(completions::run(args, Cli::command())),
         Command::Man => completions::man(Cli::command()),
+        Command::RootfsHelper(args) => rootfs_helper::run(args),
     }
 }

@@ -1,2 +1,6 @@
 //! What runtime authors, continuous integration and maintainers do.
+
 pub mod definitions;
+pub mod host;
+pub mod rootfs;
+pub mod tool;

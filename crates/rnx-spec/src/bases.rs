@@ -35,7 +35,7 @@ pub enum BaseSource {
         components: Vec<String>,
         /// A timestamp of a snapshot archive, for example `20260901T000000Z`.
         snapshot: Option<String>,
-        /// The package selection, for example `minbase`; the tool's default if `None`.
+        /// The package selection, for example `minbase`; `apt`, the smallest that can install packages, if `None`.
         variant: Option<String>,
         /// Packages besides those of the variant.
         include: Vec<String>,

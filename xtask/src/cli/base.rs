@@ -1,0 +1,123 @@
+//! `xtask base`: makes base root filesystems ahead of the builds that use them.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command's rendering")]
+
+use std::path::{Path, PathBuf};
+
+use rnx::failure::{ExitStatus, Failure};
+use rnx_spec::Arch;
+use rnx_spec::bases::Bases;
+use xtask::rootfs::identity::BuildIdentity;
+use xtask::rootfs::{self, Progress, Provisioning, ResolvedBase};
+use xtask::{definitions, host};
+
+use crate::cli::Global;
+
+/// Make a base root filesystem and print where it lies
+///
+/// Builds make the bases they need by themselves; this makes one ahead of them.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The base's name in runtimes/bases.yaml
+    name: String,
+    /// The architecture of the base: amd64 or arm64
+    #[arg(long, default_value = host_arch())]
+    arch: String,
+    #[command(flatten)]
+    settings: Settings,
+    /// Print what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Where bases come from and are kept; the same for every command that needs one.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Settings {
+    /// Keep bases and other reusable data here instead of in the user cache folder
+    #[arg(long, value_name = "DIR", env = "RNX_CACHE_DIR")]
+    cache_dir: Option<PathBuf>,
+    /// The mirror of Debian bases that name none
+    #[arg(long, value_name = "URL", env = "RNX_DEBIAN_MIRROR")]
+    debian_mirror: Option<String>,
+}
+
+/// Makes the base.
+pub(crate) fn run(args: &Args, global: &Global) -> Result<ExitStatus, Failure> {
+    let here = std::env::current_dir().map_err(|error| Failure::new(ExitStatus::Host, &error))?;
+    let repo = definitions::find_repo(global.repo.as_deref(), &here)
+        .map_err(|error| Failure::new(ExitStatus::Usage, &error))?;
+    let base = resolve(args, &repo)?;
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let caller = host::caller(&path).map_err(|error| Failure::new(ExitStatus::Host, &error))?;
+    let identity = BuildIdentity::of(&caller);
+    let mirror = args.settings.debian_mirror.as_deref();
+    if args.dry_run {
+        let plan = rootfs::plan(&base, &identity, mirror)
+            .map_err(|error| Failure::new(ExitStatus::Findings, &error))?;
+        print!("{plan}");
+        return Ok(ExitStatus::Done);
+    }
+    let helper = std::env::current_exe()
+        .map_err(|error| Failure::new(ExitStatus::Host, &error).hint("is /proc mounted?"))?;
+    let cache_dir = args.settings.cache_dir()?;
+    let network_env = host::network_env(std::env::vars_os());
+    let provisioning = Provisioning {
+        cache_dir: &cache_dir,
+        repo: &repo,
+        helper: &helper,
+        identity: &identity,
+        debian_mirror: mirror,
+        network_env: &network_env,
+    };
+    let made = rootfs::ensure(&base, &provisioning, &mut |progress| match progress {
+        Progress::Step(step) => eprintln!("{}: {step}", base.name),
+        Progress::Line(line) => eprintln!("  {line}"),
+        Progress::Bytes { .. } => {}
+    })
+    .map_err(|error| error.failure())?;
+    let how = if made.reused { "reused" } else { "made" };
+    eprintln!("{}: {how}, {}", base.name, made.digest);
+    println!("{}", made.dir.display());
+    Ok(ExitStatus::Done)
+}
+
+impl Settings {
+    /// Returns the folder for reusable data.
+    pub(crate) fn cache_dir(&self) -> Result<PathBuf, Failure> {
+        if let Some(dir) = &self.cache_dir {
+            return Ok(dir.clone());
+        }
+        let (xdg, home) = (std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME"));
+        host::cache_dir(xdg.as_deref(), home.as_deref()).ok_or_else(|| {
+            Failure::message(ExitStatus::Usage, "neither XDG_CACHE_HOME nor HOME is set")
+                .hint("name a folder: `--cache-dir DIR`")
+        })
+    }
+}
+
+fn host_arch() -> &'static str {
+    Arch::from_machine(std::env::consts::ARCH).map_or("amd64", Arch::as_str)
+}
+
+fn resolve(args: &Args, repo: &Path) -> Result<ResolvedBase, Failure> {
+    let arch = [Arch::Amd64, Arch::Arm64]
+        .into_iter()
+        .find(|arch| arch.as_str() == args.arch)
+        .ok_or_else(|| {
+            let message =
+                format!("unknown architecture `{}`; there are amd64 and arm64", args.arch);
+            Failure::message(ExitStatus::Usage, message)
+        })?;
+    let bases = definitions::load_bases(repo)
+        .map_err(|error| Failure::new(ExitStatus::Findings, &error))?;
+    pick(&bases, &args.name, arch)
+}
+
+fn pick(bases: &Bases, name: &str, arch: Arch) -> Result<ResolvedBase, Failure> {
+    let source =
+        bases.bases.get(name).and_then(|base| base.by_arch.get(&arch)).ok_or_else(|| {
+            let known: Vec<_> = bases.bases.keys().map(|name| format!("`{name}`")).collect();
+            let message = format!("no base `{name}` for {arch}; there are {}", known.join(", "));
+            Failure::message(ExitStatus::Usage, message)
+        })?;
+    Ok(ResolvedBase { name: name.to_owned(), arch, source: source.clone() })
+}
