@@ -3,13 +3,16 @@
 
 mod base;
 mod completions;
+mod explain;
 mod rootfs_helper;
+mod validate;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use rnx::failure::{ExitStatus, Failure};
+use xtask::definitions;
 
 /// Validate, build, audit, test and publish Joblet runtimes
 #[derive(Debug, Parser)]
@@ -33,10 +36,12 @@ pub(crate) struct Global {
 enum Command {
     Base(base::Args),
     Completions(completions::Args),
+    Explain(explain::Args),
     /// Print the manual page
     Man,
     #[command(name = "__rootfs", hide = true)]
     RootfsHelper(rootfs_helper::Args),
+    Validate(validate::Args),
 }
 
 /// Runs the command line of this process.
@@ -55,7 +60,20 @@ fn run(cli: &Cli) -> Result<ExitStatus, Failure> {
     match &cli.command {
         Command::Base(args) => base::run(args, &cli.global),
         Command::Completions(args) => Ok(completions::run(args, Cli::command())),
+        Command::Explain(args) => explain::run(args),
         Command::Man => completions::man(Cli::command()),
         Command::RootfsHelper(args) => rootfs_helper::run(args),
+        Command::Validate(args) => validate::run(args, &cli.global),
     }
+}
+
+/// Returns the repository of definitions to work on.
+pub(crate) fn repo(global: &Global) -> Result<PathBuf, Failure> {
+    let dir = std::env::current_dir().map_err(|error| {
+        Failure::new(ExitStatus::Host, &error).hint("change to a folder that exists")
+    })?;
+    definitions::find_repo(global.repo.as_deref(), &dir).map_err(|error| {
+        Failure::new(ExitStatus::Usage, &error)
+            .hint("run this in a repository of definitions, or name one: `--repo DIR`")
+    })
 }

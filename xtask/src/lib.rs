@@ -1,6 +1,8 @@
 //! What runtime authors, continuous integration and maintainers do.
 
 pub mod definitions;
+pub mod explain;
 pub mod host;
 pub mod rootfs;
 pub mod tool;
+pub mod validate;

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 
 use crate::diagnostic::{Parsed, Span, codes};
 use crate::manifest::report::Report;
+use crate::manifest::syntax::Value;
 use crate::{Arch, Digest, Distro, Platform, RuntimeName, RuntimeSpec, SourceUrl, Version};
 
 /// A manifest that passed every check that needs no other file.
@@ -136,4 +137,23 @@ pub fn parse(text: &str) -> Parsed<Manifest> {
     let mut diagnostics = report.diagnostics;
     diagnostics.sort_by_key(|d| d.span.as_ref().map_or(usize::MAX, |Span(range)| range.start));
     Parsed { value, diagnostics }
+}
+
+/// Returns where a value stands: keys from the root, the last of which may be an item of a list.
+///
+/// `locate(text, &["platforms", "rhel-amd64"])` is the place of that item, quotes included.
+pub fn locate(text: &str, path: &[&str]) -> Option<Span> {
+    let mut node = &syntax::parse(text, &mut Report::new(text))?;
+    for step in path {
+        node = match &node.value {
+            Value::Map(entries) => {
+                entries.iter().find(|(key, _)| key.text == *step).map(|(_, node)| node)?
+            }
+            Value::List(items) => items.iter().find(
+                |item| matches!(&item.value, Value::Text(t) | Value::Plain(_, t) if t == step),
+            )?,
+            Value::Text(_) | Value::Plain(..) => return None,
+        };
+    }
+    Some(Span(node.span.clone()))
 }

@@ -1,0 +1,141 @@
+//! The codes `RT02xx` and `RT03xx`: what stands around a manifest, and `bases.yaml`.
+
+use rnx_spec::diagnostic::codes;
+
+use super::Explanation;
+
+pub(super) const TABLE: &[Explanation] = &[
+    Explanation {
+        code: codes::NAME_IS_NOT_FOLDER,
+        title: "the name is not the folder's",
+        text: "People look for a runtime by the one and find it by the other. Nothing depends on it, so this is a warning.",
+        bad: "# runtimes/python/manifest.yaml\nname: python-3.11",
+        good: "# runtimes/python-3.11/manifest.yaml\nname: python-3.11",
+    },
+    Explanation {
+        code: codes::MANIFEST_MISSING,
+        title: "a folder without a manifest",
+        text: "Every folder under `runtimes/` is a definition, but for `lib` and hidden folders. `cargo xtask new NAME` writes a manifest.",
+        bad: "",
+        good: "",
+    },
+    Explanation {
+        code: codes::MANIFEST_UNREADABLE,
+        title: "the manifest cannot be read",
+        text: "It is a folder, a pipe or a device, or its permissions forbid it.",
+        bad: "",
+        good: "",
+    },
+    Explanation {
+        code: codes::MANIFEST_NOT_UTF8,
+        title: "the manifest is not UTF-8",
+        text: "Save it as UTF-8. The finding names the first byte that is none.",
+        bad: "",
+        good: "",
+    },
+    Explanation {
+        code: codes::MANIFEST_TOO_LARGE,
+        title: "the manifest is too large",
+        text: "Manifests over 1 MiB are not read.",
+        bad: "",
+        good: "",
+    },
+    Explanation {
+        code: codes::MANIFEST_OUTSIDE,
+        title: "the manifest is a link out of the repository",
+        text: "What a definition says must be in its repository: a link elsewhere is another file on every machine. Links within the repository are fine.",
+        bad: "",
+        good: "",
+    },
+    Explanation {
+        code: codes::NAME_TAKEN,
+        title: "two folders hold runtimes of one name",
+        text: "The registry has one entry for a name.",
+        bad: "",
+        good: "",
+    },
+    Explanation {
+        code: codes::BASE_UNKNOWN,
+        title: "the base is not in `runtimes/bases.yaml`",
+        text: "`base` names an entry of that file, which must have a source for each architecture that is built.",
+        bad: "base: debian-sarge",
+        good: "base: debian-bookworm",
+    },
+    Explanation {
+        code: codes::NO_SCRIPTS,
+        title: "no setup script",
+        text: "A definition is built by `setup.sh`, or by a `setup-<platform>.sh` for each platform. Without one it can be listed but not built, so this is a warning.",
+        bad: "",
+        good: "",
+    },
+    Explanation {
+        code: codes::PLATFORM_SCRIPT_MISSING,
+        title: "a platform has no setup script",
+        text: "Where there are scripts for single platforms, each platform needs its own, or `reuse` must say whose build serves it. A `setup.sh` that stands alone serves all.",
+        bad: "platforms: [ubuntu-amd64, rhel-amd64]   # and only setup-ubuntu-amd64.sh",
+        good: "platforms: [ubuntu-amd64, rhel-amd64]\nreuse: {rhel: ubuntu}",
+    },
+    Explanation {
+        code: codes::SCRIPT_NOT_EXECUTABLE,
+        title: "a setup script is not executable",
+        text: "`chmod +x` it; `--fix` does.",
+        bad: "",
+        good: "",
+    },
+    Explanation {
+        code: codes::SCRIPT_WITHOUT_SHEBANG,
+        title: "a setup script has no shebang",
+        text: "The first line says which shell runs the script: `#!/bin/bash` or `#!/bin/sh`.",
+        bad: "",
+        good: "",
+    },
+    Explanation {
+        code: codes::SCRIPT_NOT_SHELL,
+        title: "a setup script is not for a shell",
+        text: "The interpreter in the first line is none of `bash`, `sh`, `dash` and `ash`, or the line ends in a carriage return, which the kernel takes for a part of the interpreter's name.",
+        bad: "",
+        good: "",
+    },
+    Explanation {
+        code: codes::SCRIPT_SYNTAX,
+        title: "a setup script has a syntax error",
+        text: "`bash -n` (or `sh -n`) refuses it. The finding shows where the shell gave up; the cause may stand above.",
+        bad: "",
+        good: "",
+    },
+    Explanation {
+        code: codes::SCRIPT_UNREADABLE,
+        title: "a setup script cannot be read",
+        text: "It is no regular file, a link out of the repository, over 1 MiB, or its permissions forbid it.",
+        bad: "",
+        good: "",
+    },
+    Explanation {
+        code: codes::SCRIPT_PLATFORM_UNKNOWN,
+        title: "a setup script for an unknown platform",
+        text: "`setup-<platform>.sh` is run for that platform, and there is none of this name.",
+        bad: "",
+        good: "",
+    },
+    Explanation {
+        code: codes::BASES_UNREADABLE,
+        title: "`bases.yaml` cannot be read",
+        text: "It is not YAML, or has a key that means nothing there.",
+        bad: "base: {}",
+        good: "bases: {}",
+    },
+    Explanation {
+        code: codes::BASES_UNKNOWN_DEFAULT,
+        title: "a default names an unknown base",
+        text: "Every base in `defaults` stands under `bases`.",
+        bad: "bases: {}\ndefaults: {ubuntu-amd64: debian}",
+        good: "bases: {debian: {debootstrap: {suite: bookworm}}}\ndefaults: {ubuntu-amd64: debian}",
+    },
+    Explanation {
+        code: codes::BASES_SOURCE,
+        title: "a base has no source, or several",
+        text: "A base has one of `debootstrap`, `rootfs` and `oci`, for all architectures or under `amd64` and `arm64`.",
+        bad: "bases: {debian: {}}",
+        good: "bases: {debian: {debootstrap: {suite: bookworm}}}",
+    },
+];
