@@ -1,1 +1,6 @@
-//! Fixtures for tests.
+//! Fixtures for tests: runtimes and registries to install from, a file server that can misbehave, a home.
+#![expect(clippy::unwrap_used, reason = "a fixture that fails fails its test")]
+
+pub mod fixture;
+pub mod home;
+pub mod server;

@@ -1,0 +1,198 @@
+//! Bytes become a blob only if they are the right ones, whatever the server does.
+
+use std::path::Path;
+use std::time::Duration;
+
+use fs_err as fs;
+use rnx_spec::Digest;
+use rnx_store::blob::{self, AddBlobError, BlobRequest, SizeBound};
+use rnx_store::fetch::{FetchOptions, Fetcher, OriginToken};
+use tempfile::TempDir;
+use test_support::server::{Fault, FileServer};
+
+const SIZE: usize = 600_000;
+
+struct Bench {
+    dir: TempDir,
+    server: FileServer,
+    content: Vec<u8>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let content: Vec<u8> = (0..SIZE).map(|i| u8::try_from(i * 7 % 251).unwrap()).collect();
+        fs::create_dir(dir.path().join("www")).unwrap();
+        fs::write(dir.path().join("www/blob"), &content).unwrap();
+        let server = FileServer::start(&dir.path().join("www"));
+        Self { dir, server, content }
+    }
+
+    fn store(&self) -> std::path::PathBuf {
+        self.dir.path().join("store")
+    }
+
+    fn request(&self) -> BlobRequest {
+        BlobRequest {
+            url: self.server.url("blob").parse().unwrap(),
+            digest: digest(&self.content),
+            size: SizeBound::Exactly(SIZE as u64),
+        }
+    }
+
+    fn add(&self, request: &BlobRequest) -> Result<Vec<u8>, AddBlobError> {
+        let options = FetchOptions {
+            read_timeout: Some(Duration::from_millis(300)),
+            ..FetchOptions::default()
+        };
+        let fetcher = Fetcher::new(&options).unwrap();
+        blob::add(&fetcher, request, &self.store(), &mut |_| {}).map(|path| fs::read(path).unwrap())
+    }
+
+    fn error(&self, request: &BlobRequest) -> String {
+        let error = self.add(request).unwrap_err();
+        error.to_string().replace(self.server.url("").as_str(), "http://server/")
+    }
+
+    fn ranges(&self) -> Vec<String> {
+        self.server.requests().iter().filter_map(|request| request.range.clone()).collect()
+    }
+}
+
+fn digest(bytes: &[u8]) -> Digest {
+    blob::digest(bytes).unwrap()
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+#[test]
+fn a_blob_is_fetched_once() {
+    let bench = Bench::new();
+    let request = bench.request();
+    assert_eq!(bench.add(&request).unwrap(), bench.content);
+    assert_eq!(bench.add(&request).unwrap(), bench.content);
+    assert_eq!(bench.server.requests().len(), 1);
+    assert_eq!(names(&bench.store()), [request.digest.hex()]);
+
+    // One that was damaged on disk is fetched again.
+    fs::write(bench.store().join(request.digest.hex()), "damaged").unwrap();
+    assert_eq!(bench.add(&request).unwrap(), bench.content);
+}
+
+#[test]
+fn what_broke_off_is_taken_up_again() {
+    let bench = Bench::new();
+    bench.server.misbehave("blob", Fault::TruncateOnceAt(200_000));
+    assert_eq!(bench.add(&bench.request()).unwrap(), bench.content);
+    assert_eq!(bench.ranges(), ["bytes=200000-"]);
+}
+
+#[test]
+fn what_a_killed_process_left_is_taken_up_again() {
+    let bench = Bench::new();
+    let partial = bench.store().join(format!("{}.partial", bench.request().digest.hex()));
+    fs::create_dir(bench.store()).unwrap();
+    fs::write(&partial, &bench.content[..1000]).unwrap();
+    assert_eq!(bench.add(&bench.request()).unwrap(), bench.content);
+    assert_eq!(bench.ranges(), ["bytes=1000-"]);
+
+    // Even if it left something else.
+    let store = bench.store();
+    fs::remove_dir_all(&store).unwrap();
+    fs::create_dir(&store).unwrap();
+    fs::write(&partial, vec![b'x'; SIZE]).unwrap();
+    assert_eq!(bench.add(&bench.request()).unwrap(), bench.content);
+    fs::remove_dir_all(&store).unwrap();
+    fs::create_dir(&store).unwrap();
+    fs::write(&partial, vec![b'x'; SIZE + 1]).unwrap();
+    assert_eq!(bench.add(&bench.request()).unwrap(), bench.content);
+    assert_eq!(names(&store).len(), 1);
+}
+
+#[test]
+fn a_server_without_ranges_sends_everything_again() {
+    let bench = Bench::new();
+    bench.server.misbehave("blob", Fault::TruncateOnceAt(200_000));
+    bench.server.misbehave("blob", Fault::IgnoreRange);
+    assert_eq!(bench.add(&bench.request()).unwrap(), bench.content);
+    assert_eq!(bench.ranges().len(), 1);
+}
+
+#[test]
+fn wrong_bytes_leave_nothing_behind() {
+    let bench = Bench::new();
+    let mut wrong = bench.content.clone();
+    wrong[SIZE / 2] ^= 1;
+    for (fault, expected) in [
+        (
+            Fault::Replace(wrong.clone()),
+            format!(
+                "`http://server/blob` has the wrong content: expected {}, got {}",
+                digest(&bench.content),
+                digest(&wrong)
+            ),
+        ),
+        (
+            Fault::Replace(vec![0; SIZE + 1]),
+            format!("`http://server/blob` has more than the expected {SIZE} bytes"),
+        ),
+        (
+            Fault::Replace(vec![0; 5]),
+            format!("`http://server/blob` has the wrong size: expected {SIZE} bytes, got 5"),
+        ),
+        (
+            Fault::AnnounceLength(u64::MAX),
+            format!("`http://server/blob` has more than the expected {SIZE} bytes"),
+        ),
+        (Fault::Status(404), "failed to open `http://server/blob`".to_owned()),
+        (Fault::ClaimEncoding("gzip"), "failed to open `http://server/blob`".to_owned()),
+    ] {
+        bench.server.misbehave("blob", fault);
+        assert_eq!(bench.error(&bench.request()), expected);
+        assert_eq!(names(&bench.store()), Vec::<String>::new(), "{expected}");
+        bench.server.behave();
+    }
+    assert_eq!(bench.add(&bench.request()).unwrap(), bench.content);
+}
+
+#[test]
+fn a_silent_server_is_given_up_and_what_it_sent_is_kept() {
+    let bench = Bench::new();
+    bench.server.misbehave("blob", Fault::StallAt(1000));
+    let error = bench.error(&bench.request());
+    assert_eq!(error, "failed to read `http://server/blob` after 1000 bytes");
+    assert_eq!(names(&bench.store()), [format!("{}.partial", bench.request().digest.hex())]);
+    bench.server.behave();
+    assert_eq!(bench.add(&bench.request()).unwrap(), bench.content);
+}
+
+#[test]
+fn files_are_blobs_too() {
+    let bench = Bench::new();
+    let url = rnx_spec::SourceUrl::from_path(&bench.dir.path().join("www/blob")).unwrap();
+    let at_most = BlobRequest { url, size: SizeBound::AtMost(SIZE as u64), ..bench.request() };
+    assert_eq!(bench.add(&at_most).unwrap(), bench.content);
+    let small = BlobRequest { size: SizeBound::AtMost(SIZE as u64 - 1), ..at_most };
+    fs::remove_dir_all(bench.store()).unwrap();
+    assert!(matches!(bench.add(&small), Err(AddBlobError::TooLarge { .. })));
+}
+
+#[test]
+fn a_token_goes_to_its_origin_alone() {
+    let (bench, other) = (Bench::new(), Bench::new());
+    let own: rnx_spec::SourceUrl = bench.server.url("away").parse().unwrap();
+    bench.server.misbehave("away", Fault::RedirectTo(other.server.url("blob")));
+    let token = OriginToken { origin: own.origin().to_owned(), token: "secret".to_owned() };
+    let options = FetchOptions { token: Some(token), ..FetchOptions::default() };
+    let fetcher = Fetcher::new(&options).unwrap();
+    assert_eq!(fetcher.read_all(&own, SIZE as u64).unwrap(), other.content);
+    fetcher.read_all(&other.request().url, SIZE as u64).unwrap();
+    let seen = |server: &FileServer| -> Vec<_> {
+        server.requests().into_iter().map(|request| request.authorization).collect()
+    };
+    assert_eq!(seen(&bench.server), [Some("Bearer secret".to_owned())]);
+    assert_eq!(seen(&other.server), [None, None]);
+}

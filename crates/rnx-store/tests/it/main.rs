@@ -1,0 +1,4 @@
+//! The store against a server that misbehaves.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod blob;

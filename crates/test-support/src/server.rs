@@ -1,0 +1,236 @@
+//! A file server on loopback that can truncate, lie, stall and forget about ranges.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+
+use fs_err as fs;
+
+/// What the server does wrong with a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// Closes the connection after this many bytes of the file, every time.
+    TruncateAt(usize),
+    /// Does so for the first request only.
+    TruncateOnceAt(usize),
+    /// Announces this length, whatever the file's is.
+    AnnounceLength(u64),
+    /// Sends this many bytes of the file, and then nothing while the server lives.
+    StallAt(usize),
+    /// Sends the whole file to who asks for a range.
+    IgnoreRange,
+    /// Sends these bytes instead.
+    Replace(Vec<u8>),
+    /// Answers with this status and no bytes.
+    Status(u16),
+    /// Claims that the bytes are compressed.
+    ClaimEncoding(&'static str),
+    /// Answers with a redirect.
+    RedirectTo(String),
+}
+
+/// A request that the server got.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// Without the first `/`.
+    pub path: String,
+    /// The value of `Range:`.
+    pub range: Option<String>,
+    /// The value of `Authorization:`.
+    pub authorization: Option<String>,
+}
+
+/// A server on `127.0.0.1`; it ends with this value.
+#[derive(Debug)]
+pub struct FileServer {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    root: PathBuf,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    faults: BTreeMap<String, Vec<Fault>>,
+    requests: Vec<Request>,
+    stalled: usize,
+    stopped: bool,
+}
+
+impl FileServer {
+    /// Serves the files below `root`.
+    pub fn start(root: &Path) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let shared = Arc::new(Shared {
+            root: root.to_owned(),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        });
+        let server = Self { address, shared: Arc::clone(&shared) };
+        thread::spawn(move || {
+            for connection in listener.incoming().flatten() {
+                if shared.state.lock().unwrap().stopped {
+                    return;
+                }
+                let shared = Arc::clone(&shared);
+                // A client that goes away is none of the server's business.
+                thread::spawn(move || shared.serve(&connection).ok());
+            }
+        });
+        server
+    }
+
+    /// Returns the URL of a file.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}/{path}", self.address)
+    }
+
+    /// Adds a fault to a file.
+    pub fn misbehave(&self, path: &str, fault: Fault) {
+        let mut state = self.shared.state.lock().unwrap();
+        state.faults.entry(path.to_owned()).or_default().push(fault);
+    }
+
+    /// Behaves again.
+    pub fn behave(&self) {
+        self.shared.state.lock().unwrap().faults.clear();
+    }
+
+    /// Returns the requests so far, in the order they came.
+    pub fn requests(&self) -> Vec<Request> {
+        self.shared.state.lock().unwrap().requests.clone()
+    }
+
+    /// Returns the number of requests for a file.
+    pub fn requests_for(&self, path: &str) -> usize {
+        self.requests().iter().filter(|request| request.path == path).count()
+    }
+
+    /// Waits until a client is being stalled.
+    pub fn wait_until_stalled(&self) {
+        let state = self.shared.state.lock().unwrap();
+        drop(self.shared.changed.wait_while(state, |state| state.stalled == 0).unwrap());
+    }
+}
+
+impl Drop for FileServer {
+    fn drop(&mut self) {
+        self.shared.state.lock().unwrap().stopped = true;
+        self.shared.changed.notify_all();
+        // Wakes the thread that waits for connections.
+        drop(TcpStream::connect(self.address));
+    }
+}
+
+impl Shared {
+    fn serve(&self, connection: &TcpStream) -> std::io::Result<()> {
+        let mut lines = BufReader::new(connection).lines();
+        let first = lines.next().unwrap_or_else(|| Ok(String::new()))?;
+        let path = first.split(' ').nth(1).unwrap_or("/").trim_start_matches('/').to_owned();
+        let mut request = Request { path: path.clone(), range: None, authorization: None };
+        for line in lines {
+            let line = line?;
+            match line.split_once(": ") {
+                Some((name, value)) if name.eq_ignore_ascii_case("range") => {
+                    request.range = Some(value.to_owned());
+                }
+                Some((name, value)) if name.eq_ignore_ascii_case("authorization") => {
+                    request.authorization = Some(value.to_owned());
+                }
+                _ if line.is_empty() => break,
+                _ => {}
+            }
+        }
+        let faults = self.note(&request);
+        self.answer(connection, &request, &faults)
+    }
+
+    /// Records a request and returns the faults that apply to it.
+    fn note(&self, request: &Request) -> Vec<Fault> {
+        let mut state = self.state.lock().unwrap();
+        state.requests.push(request.clone());
+        let Some(faults) = state.faults.get_mut(&request.path) else { return Vec::new() };
+        let applied = faults.clone();
+        faults.retain(|fault| !matches!(fault, Fault::TruncateOnceAt(_)));
+        applied
+    }
+
+    fn answer(
+        &self,
+        mut out: &TcpStream,
+        request: &Request,
+        faults: &[Fault],
+    ) -> std::io::Result<()> {
+        let mut bytes = fs::read(self.root.join(&request.path)).ok();
+        let mut headers = vec!["Connection: close\r\n".to_owned()];
+        let (mut limit, mut stall, mut announced, mut ranges) = (usize::MAX, false, None, true);
+        for fault in faults {
+            match fault {
+                Fault::TruncateAt(at) | Fault::TruncateOnceAt(at) => limit = *at,
+                Fault::StallAt(at) => (limit, stall) = (*at, true),
+                Fault::AnnounceLength(length) => announced = Some(*length),
+                Fault::IgnoreRange => ranges = false,
+                Fault::Replace(with) => bytes = Some(with.clone()),
+                Fault::ClaimEncoding(name) => headers.push(format!("Content-Encoding: {name}\r\n")),
+                Fault::Status(status) => {
+                    return write!(
+                        out,
+                        "HTTP/1.1 {status} Fault\r\nContent-Length: 0\r\n{}\r\n",
+                        headers.concat()
+                    );
+                }
+                Fault::RedirectTo(url) => {
+                    return write!(
+                        out,
+                        "HTTP/1.1 302 Found\r\nLocation: {url}\r\nContent-Length: 0\r\n{}\r\n",
+                        headers.concat()
+                    );
+                }
+            }
+        }
+        let Some(bytes) = bytes else {
+            return write!(
+                out,
+                "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n{}\r\n",
+                headers.concat()
+            );
+        };
+        let start = request
+            .range
+            .as_deref()
+            .filter(|_| ranges)
+            .and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok())
+            .unwrap_or(0_usize);
+        if start > 0 && start >= bytes.len() {
+            return write!(
+                out,
+                "HTTP/1.1 416 Range\r\nContent-Length: 0\r\n{}\r\n",
+                headers.concat()
+            );
+        }
+        let status = if start > 0 { "206 Partial Content" } else { "200 OK" };
+        if start > 0 {
+            let all = bytes.len();
+            headers.push(format!("Content-Range: bytes {start}-{}/{all}\r\n", all - 1));
+        }
+        let length = announced.unwrap_or((bytes.len() - start) as u64);
+        write!(out, "HTTP/1.1 {status}\r\nContent-Length: {length}\r\n{}\r\n", headers.concat())?;
+        out.write_all(&bytes[start..bytes.len().min(limit.max(start))])?;
+        if stall {
+            let mut state = self.state.lock().unwrap();
+            state.stalled += 1;
+            self.changed.notify_all();
+            drop(self.changed.wait_while(state, |state| !state.stopped).unwrap());
+        }
+        Ok(())
+    }
+}
