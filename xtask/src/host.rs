@@ -10,8 +10,8 @@ use rnx_spec::Arch;
 use crate::rootfs::identity::Caller;
 use crate::tool;
 
-/// Variables of the caller's environment that tell programs how to reach the network.
-pub const NETWORK_VARIABLES: [&str; 20] = [
+/// Variables of the caller's environment that tell programs which proxies to use.
+pub const PROXY_VARIABLES: [&str; 10] = [
     "http_proxy",
     "https_proxy",
     "ftp_proxy",
@@ -22,6 +22,10 @@ pub const NETWORK_VARIABLES: [&str; 20] = [
     "FTP_PROXY",
     "ALL_PROXY",
     "NO_PROXY",
+];
+
+/// Variables that tell programs where the certificates they trust are.
+pub const CA_VARIABLES: [&str; 10] = [
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
     "CURL_CA_BUNDLE",
@@ -38,7 +42,9 @@ pub const NETWORK_VARIABLES: [&str; 20] = [
 pub fn network_env(
     vars: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Vec<(OsString, OsString)> {
-    let known = |key: &OsStr| NETWORK_VARIABLES.iter().any(|name| OsStr::new(name) == key);
+    let known = |key: &OsStr| {
+        PROXY_VARIABLES.iter().chain(&CA_VARIABLES).any(|name| OsStr::new(name) == key)
+    };
     let mut picked: Vec<_> = vars.into_iter().filter(|(key, _)| known(key)).collect();
     picked.sort();
     picked

@@ -13,6 +13,7 @@ mod unpack;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use rnx_sandbox::plan::Network;
 use rnx_spec::{Arch, Digest};
 
 use crate::host::{self, Binfmt};
@@ -155,6 +156,7 @@ fn debootstrap(
         identity: host.identity,
         staging,
         helper: None,
+        network: Network::Host,
         invocation: debian::invocation(base, arch, &rootfs).envs(host.network_env.iter().cloned()),
     };
     namespace::run(&inside, &mut |line| progress(Progress::Line(line)))?;

@@ -44,9 +44,7 @@ impl ToolError {
     /// Returns what to do about it.
     pub fn fix(&self) -> Option<String> {
         match self {
-            Self::NotFound { program } => {
-                Some(format!("install `{program}`: `cargo xtask doctor --install` does"))
-            }
+            Self::NotFound { program } => Some(install_hint(program)),
             Self::Start { .. } | Self::Wait { .. } | Self::Failed { .. } => None,
         }
     }
@@ -197,7 +195,13 @@ fn finish(invocation: &Invocation, child: &mut Child, stderr: &[u8]) -> Result<(
     Err(ToolError::Failed { command: invocation.to_string(), status, stderr: tail(stderr) })
 }
 
-fn quoted(stderr: &str) -> String {
+/// Returns how to get a program that is missing.
+pub(crate) fn install_hint(program: &str) -> String {
+    format!("install `{program}`: `cargo xtask doctor --install` does")
+}
+
+/// Returns what a program said as the lines below an error.
+pub(crate) fn quoted(stderr: &str) -> String {
     if stderr.is_empty() {
         return " and wrote no error".to_owned();
     }

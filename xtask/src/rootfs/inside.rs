@@ -11,6 +11,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use fs_err::File;
+use rnx_sandbox::plan::Network;
 use rnx_spec::Digest;
 use sha2::{Digest as _, Sha256};
 use walkdir::WalkDir;
@@ -94,6 +95,7 @@ fn start(staging: &Path, host: &Provisioning, args: Vec<OsString>) -> Result<(),
         identity: host.identity,
         staging,
         helper: Some(host.helper),
+        network: Network::None,
         invocation: Invocation::new("xtask").arg("__rootfs").args(args),
     };
     namespace::run(&inside, &mut |_line| {})?;
