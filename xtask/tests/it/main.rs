@@ -1,0 +1,4 @@
+//! `xtask` as a program, on repositories made for the purpose.
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
+
+mod bases;
