@@ -7,6 +7,7 @@ mod child;
 pub mod plan;
 mod script;
 mod seccomp;
+pub mod signals;
 pub mod spawn;
 mod sys;
 mod userns;

@@ -286,8 +286,15 @@ fn shift(plan: &SandboxPlan, pid: i32, script: &Script) -> Result<(), SandboxErr
         source,
     })?;
     for source in script.sources.iter().filter(|source| source.mount >= 0) {
-        sys::set_mount(source.mount, source.attributes, Some(namespace.as_raw_fd()))
-            .map_err(|errno| step_error(plan, source.label, errno))?;
+        let shifted = sys::set_mount(source.mount, source.attributes, Some(namespace.as_raw_fd()));
+        let result = match shifted {
+            // Not every filesystem can be idmapped. What is only read needs it only where files are the caller's alone.
+            Err(libc::EINVAL) if source.attributes & sys::MOUNT_ATTR_RDONLY != 0 => {
+                sys::set_mount(source.mount, source.attributes, None)
+            }
+            other => other,
+        };
+        result.map_err(|errno| step_error(plan, source.label, errno))?;
     }
     Ok(())
 }
@@ -341,7 +348,7 @@ fn exit_of(status: i32) -> Exit {
 }
 
 #[expect(unsafe_code, reason = "descriptors come from system calls that no library wraps")]
-fn own(fd: RawFd) -> OwnedFd {
+pub(crate) fn own(fd: RawFd) -> OwnedFd {
     // SAFETY: the kernel has just made this descriptor for us, and nothing else knows it.
     unsafe { OwnedFd::from_raw_fd(fd) }
 }

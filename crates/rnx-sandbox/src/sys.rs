@@ -363,6 +363,26 @@ pub(crate) fn set_signal_mask(mask: u64) -> Sys<()> {
         .map(drop)
 }
 
+/// Blocks more signals; returns what was blocked before.
+pub(crate) fn block_signals(mask: u64) -> Sys<u64> {
+    let mut old = 0u64;
+    call!(
+        libc::SYS_rt_sigprocmask,
+        libc::SIG_BLOCK,
+        &raw const mask,
+        &raw mut old,
+        size_of::<u64>()
+    )?;
+    Ok(old)
+}
+
+pub(crate) fn is_ignored(signal: i32) -> bool {
+    let mut action = [0u64; 4];
+    let none: *const u64 = std::ptr::null();
+    call!(libc::SYS_rt_sigaction, signal, none, action.as_mut_ptr(), size_of::<u64>()).is_ok()
+        && action[0] == 1
+}
+
 /// Gives every signal its default action.
 pub(crate) fn default_signals() {
     // The kernel's `struct sigaction`: at most four words, and all zeroes is SIG_DFL.

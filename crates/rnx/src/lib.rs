@@ -1,3 +1,5 @@
 //! The host side of Joblet runtimes.
 
 pub mod failure;
+pub mod job;
+pub mod run;

@@ -1,3 +1,7 @@
 //! `rnx`: finds, installs, verifies, removes runtimes and runs jobs in them.
 
-fn main() {}
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}
