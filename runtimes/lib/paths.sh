@@ -1,0 +1,36 @@
+#!/bin/bash
+# Pure functions on lists of paths: lines in, lines out.
+
+# Moves the paths of standard input to where a merged /usr keeps them.
+paths_merge_usr() {
+  sed -E 's,^/(bin|sbin|lib|lib32|lib64|libx32)(/|$),/usr/\1\2,'
+}
+
+# Keeps the paths of standard input that something running may need.
+#
+# Copyright notices stay: whoever passes software on has to pass them on too.
+paths_wanted() {
+  awk '
+    /^\/usr\/share\/doc\/[^\/]+\/copyright$/ { print; next }
+    /^\/usr\/share\/doc\/[^\/]+$/ { next }
+    /^\/usr\/share\/(bug|doc|doc-base|gdb|gnome|info|lintian|linda|man|menu|pixmaps|reportbug)(\/|$)/ { next }
+    /^\/usr\/share\/(applications|bash-completion|debhelper|debianutils|fish|icons|initramfs-tools|zsh)(\/|$)/ { next }
+    /^\/usr\/share\/(apport|base-files|base-passwd|dpkg|keyrings|metainfo|polkit-1|python3\/runtime.d|util-linux)(\/|$)/ { next }
+    /^\/usr\/share\/locale\// { next }
+    /^\/usr\/(include|games|src)(\/|$)/ { next }
+    /^\/usr\/lib\/(systemd|udev|init|tmpfiles\.d|sysusers\.d|sysctl\.d|pkgconfig|valgrind)(\/|$)/ { next }
+    /^\/usr\/lib\/[^\/]+\/pkgconfig(\/|$)/ { next }
+    /^\/etc\/(alternatives|apt|cron[^\/]*|debconf.conf|default|dpkg|init\.d|kernel|logrotate\.d|pam\.conf|bash_completion\.d|issue|issue\.net|libaudit\.conf|profile\.d|rmt)(\/|$)/ { next }
+    /^\/etc\/(pam\.d|perl|security|selinux|skel|sysctl\.[^\/]*|systemd|update-motd\.d|ca-certificates|motd)(\/|$)/ { next }
+    /^\/(boot|dev|home|media|mnt|opt|proc|root|run|srv|sys|tmp|var)(\/|$)/ { next }
+    /\/__pycache__(\/|$)/ || /\.py[co]$/ || /\.l?a$/ { next }
+    /^\/\.?$/ || $0 == "" { next }
+    /^\// { print; next }
+    { print "error: cannot read `" $0 "` as a path of a package" > "/dev/stderr"; exit 1 }
+  '
+}
+
+# Prints the relative target of a link at $1 that shall lead to $2; both absolute.
+paths_relative() {
+  realpath -sm --relative-to="$(dirname -- "$1")" -- "$2"
+}

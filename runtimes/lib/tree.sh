@@ -1,0 +1,126 @@
+#!/bin/bash
+# The tree: copying paths of the chroot into it, and making it fit to be mounted read-only.
+
+# Copies paths of the chroot, folders with all that is in them, into the tree.
+tree_copy() {
+  local path
+  for path in "$@"; do
+    [[ -e $path || -L $path ]] || die "tree_copy: \`$path\` is not in the chroot"
+    find "$path" -print
+  done | paths_merge_usr | sort -u | tree_copy_list
+}
+
+# Copies the paths on standard input, each alone, into the tree.
+tree_copy_list() {
+  mkdir -p "$JOBLET_TREE"
+  # A folder that packages list keeps its content out of the way: content is listed by itself.
+  tar --create --file=- --directory=/ --no-recursion --hard-dereference --verbatim-files-from \
+    --files-from=<(sed 's,^/,./,') |
+    tar --extract --file=- --directory="$JOBLET_TREE" --no-same-owner --keep-directory-symlink
+}
+
+# Removes the paths of the tree that match the patterns of the shell, as `/usr/lib/python3.*/test`. A pattern that
+# matches nothing is an error: it was written for something that is no longer there.
+tree_trim() {
+  local pattern path matched
+  for pattern in "$@"; do
+    matched=0
+    while IFS= read -r path; do
+      rm -rf -- "$path"
+      matched=1
+    done < <(compgen -G "$JOBLET_TREE$pattern" || true) # compgen's status says only whether anything matched
+    ((matched)) || die "tree_trim: nothing matches \`$pattern\`"
+  done
+}
+
+# Makes the tree complete and fit for read-only use. Called once, after everything has been put in.
+tree_finish() {
+  log "finishing the tree"
+  tree_usr_links
+  tree_system_etc
+  tree_links_relative
+  tree_links_resolved
+  tree_modes
+  tree_library_cache
+  tree_empty_folders
+}
+
+# Links /bin, /lib and so on to /usr, as the chroot has them.
+tree_usr_links() {
+  local name
+  for name in bin sbin lib lib32 lib64 libx32; do
+    [[ -d $JOBLET_TREE/usr/$name ]] || continue
+    [[ -L /$name ]] || continue
+    ln -sfn "usr/$name" "$JOBLET_TREE/$name"
+  done
+}
+
+# Turns absolute links into relative ones, which mean the same wherever the tree is looked at.
+tree_links_relative() {
+  local link target
+  while IFS= read -r -d '' link; do
+    target=$(readlink -- "$link")
+    ln -sfn "$(paths_relative "${link#"$JOBLET_TREE"}" "$target")" "$link"
+  done < <(find "$JOBLET_TREE" -type l -lname '/*' -print0)
+}
+
+# Copies what dangling links of the tree lead to, and removes the links whose target the chroot does not have or that a
+# runtime leaves out.
+tree_links_resolved() {
+  local link target
+  while IFS= read -r -d '' link; do
+    target=$(realpath -sm -- "${link%/*}/$(readlink -- "$link")")
+    [[ $target == "$JOBLET_TREE"/* ]] || die "the link \`$link\` leads out of the tree"
+    target=$(paths_merge_usr <<<"${target#"$JOBLET_TREE"}")
+    if [[ -f $target && -n $(paths_wanted <<<"$target") ]]; then
+      mkdir -p "$JOBLET_TREE${target%/*}"
+      cp --dereference --no-preserve=all -- "$target" "$JOBLET_TREE$target"
+      [[ ! -x $target ]] || chmod 755 "$JOBLET_TREE$target"
+    else
+      log "left out: ${link#"$JOBLET_TREE"} leads to $target, which the tree does not have"
+      rm -- "$link"
+    fi
+  done < <(find "$JOBLET_TREE" -xtype l -print0 | sort -z)
+  # Removing a link may leave another one dangling.
+  [[ -z $(find "$JOBLET_TREE" -xtype l -print -quit) ]] || tree_links_resolved
+}
+
+# Links a path of the tree to another: `tree_link /usr/local/bin/python /usr/bin/python3.11`.
+tree_link() {
+  local link=$1 target=$2
+  [[ -e $JOBLET_TREE$target ]] || die "tree_link: the tree has no \`$target\`"
+  mkdir -p "$JOBLET_TREE${link%/*}"
+  ln -sfn "$(paths_relative "$link" "$target")" "$JOBLET_TREE$link"
+}
+
+# Removes the programs that one of the named interpreters runs: for an interpreter that is left out on purpose. The
+# audit finds those that were forgotten.
+#
+#     tree_drop_scripts INTERPRETER…      tree_drop_scripts /usr/bin/perl
+tree_drop_scripts() {
+  local script interpreter
+  while IFS= read -r -d '' script; do
+    interpreter=$(head -c 256 -- "$script" | tr -d '\0' | sed -n '1s/^#! *\([^[:space:]]*\).*/\1/p')
+    [[ -n $interpreter && " $* " == *" $interpreter "* ]] || continue
+    log "left out: ${script#"$JOBLET_TREE"} needs $interpreter"
+    rm -- "$script"
+  done < <(find "$JOBLET_TREE/usr" -type f -perm /111 -print0 | sort -z)
+}
+
+# Clears setuid, setgid and sticky bits and writing by others; owners may read and write everything.
+tree_modes() {
+  find "$JOBLET_TREE" ! -type l -exec chmod u=rwX,go=rX,ug-s,-t {} +
+}
+
+# Writes etc/ld.so.cache, so that libraries are found without searching.
+tree_library_cache() {
+  [[ -e $JOBLET_TREE/etc/ld.so.conf ]] || return 0
+  # Links are as the packages have them: `-X` changes none.
+  ldconfig -X -r "$JOBLET_TREE"
+  rm -rf -- "${JOBLET_TREE:?}/var"
+}
+
+# Removes folders that hold nothing: packages list many that only hold documentation.
+tree_empty_folders() {
+  find "$JOBLET_TREE" -mindepth 2 -type d -empty -delete
+}
