@@ -8,6 +8,7 @@ pub mod path;
 pub mod tree;
 pub mod unpack;
 
+mod inflate;
 mod member;
 mod ordered;
 

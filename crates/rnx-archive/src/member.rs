@@ -3,7 +3,9 @@
 //! The header is RFC 1952's with an extra field (§2.3.1.1) of one subfield, `RX`: the length of
 //! the whole member, as four bytes, little-endian. Time is 0, flags are `FEXTRA` alone, OS is 255.
 
-use libdeflater::{CompressionLvl, Compressor, Decompressor};
+use libdeflater::{CompressionLvl, Compressor};
+
+use crate::inflate::Inflater;
 
 /// A member holds at most this many bytes of content besides headers, and none is cut smaller
 /// than a quarter of it but at a big file's end.
@@ -15,7 +17,9 @@ pub(crate) const HEADER_BYTES: usize = 20;
 /// The bytes after it: CRC-32 and length of the content.
 pub(crate) const TRAILER_BYTES: usize = 8;
 
-const LEVEL: i32 = 6;
+// Level 5 packs our trees smaller than `gzip -6` does, in four fifths of the time of level 6, which
+// would save another 0.7 %.
+const LEVEL: i32 = 5;
 const START: [u8; 16] = [0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 255, 8, 0, b'R', b'X', 4, 0];
 
 /// Returns a compressor of the format's level; the level is part of the format.
@@ -66,7 +70,7 @@ pub enum MemberError {
 
 /// Inflates a whole member, as [`length`] cut it, into `content`.
 pub(crate) fn read(
-    decompressor: &mut Decompressor,
+    inflater: &mut Inflater,
     member: &[u8],
     content: &mut Vec<u8>,
 ) -> Result<(), MemberError> {
@@ -78,9 +82,11 @@ pub(crate) fn read(
         return Err(MemberError::TooLarge);
     }
     content.resize(size as usize, 0);
-    let written =
-        decompressor.deflate_decompress(body, content).map_err(|_error| MemberError::Data)?;
-    if written != content.len() || libdeflater::crc32(content) != u32::from_le_bytes(*crc) {
+    let ended = inflater.inflate(body, content).ok_or(MemberError::Data)?;
+    if ended.read != body.len() {
+        return Err(MemberError::Slack);
+    }
+    if ended.written != content.len() || libdeflater::crc32(content) != u32::from_le_bytes(*crc) {
         return Err(MemberError::Content);
     }
     Ok(())

@@ -10,7 +10,7 @@ use walkdir::WalkDir;
 
 use crate::path::{LinkError, PathError, TreePath};
 
-/// The entries of a tree. The map's order, by bytes of the path, is the archive's order.
+/// The entries of a tree.
 ///
 /// A caller that leaves something out of the archive takes it out of the map:
 /// [`Tree::remove_named`], or `tree.0.retain(…)`.

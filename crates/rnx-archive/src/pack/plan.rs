@@ -55,7 +55,7 @@ pub(crate) fn members(
     let mut members = vec![];
     let mut open = MemberPlan::default();
     let mut open_bytes = 0;
-    for (path, entry) in &tree.0 {
+    for (path, entry) in sorted(tree) {
         check(tree, path, entry)?;
         let whole = Piece { path, entry, content: 0..0 };
         let size = whole.size_bytes();
@@ -86,6 +86,20 @@ pub(crate) fn members(
         member.last = true;
     }
     Ok(members)
+}
+
+/// Sorts the entries by the bytes of their names as written, folders with their final slash.
+///
+/// So all of a folder stands in one piece: GNU tar sets the time of a folder when it leaves it, and
+/// sorted without the slash `usr`, `usr.d`, `usr/bin` it would leave `usr` too early.
+fn sorted(tree: &Tree) -> Vec<(&TreePath, &Entry)> {
+    let written = |(path, entry): &(&TreePath, &Entry)| {
+        let slash = matches!(entry, Entry::Dir).then_some(b'/');
+        path.as_str().bytes().chain(slash).collect::<Vec<u8>>()
+    };
+    let mut entries: Vec<_> = tree.0.iter().collect();
+    entries.sort_by_cached_key(written);
+    entries
 }
 
 /// Says whether a member that is big enough ends after this entry: one name in sixteen.

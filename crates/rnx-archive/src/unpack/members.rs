@@ -1,17 +1,18 @@
 //! Reading our own archives: independent members, inflated and written on several threads.
 
 use std::fs::File;
+use std::io;
 use std::num::NonZeroUsize;
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use libdeflater::Decompressor;
 use rnx_spec::Digest;
 use rnx_spec::artifact::{FileIndex, Member};
 use sha2::{Digest as _, Sha256};
 
+use crate::inflate::Inflater;
 use crate::member::{self, HEADER_BYTES, MEMBER_BYTES_MAX, MemberError};
 use crate::unpack::apply::{Dirs, EntryDigest, apply};
 use crate::unpack::error::UnpackError;
@@ -141,7 +142,7 @@ impl Done {
 
 /// What a thread keeps from one member to the next.
 struct Scratch<'a> {
-    decompressor: Decompressor,
+    inflater: Inflater,
     packed: Vec<u8>,
     content: Vec<u8>,
     dirs: Dirs<'a>,
@@ -150,8 +151,12 @@ struct Scratch<'a> {
 
 impl<'a> Work<'a> {
     fn run(&self) -> Done {
+        let Some(inflater) = Inflater::new() else {
+            self.fail(0, UnpackError::ReadArchive { source: io::ErrorKind::OutOfMemory.into() });
+            return Done::default();
+        };
         let mut scratch = Scratch {
-            decompressor: Decompressor::new(),
+            inflater,
             packed: vec![],
             content: vec![],
             dirs: Dirs::new(self.root),
@@ -164,11 +169,7 @@ impl<'a> Work<'a> {
                 break;
             }
             if let Err(error) = self.member(member, *span, &mut scratch) {
-                let mut turn = self.lock();
-                if turn.failed.as_ref().is_none_or(|(failed, _)| *failed > member) {
-                    turn.failed = Some((member, error));
-                }
-                self.turned.notify_all();
+                self.fail(member, error);
                 break;
             }
         }
@@ -181,12 +182,12 @@ impl<'a> Work<'a> {
         span: Span,
         scratch: &mut Scratch<'_>,
     ) -> Result<(), UnpackError> {
-        let Scratch { decompressor, packed, content, dirs, done } = scratch;
+        let Scratch { inflater, packed, content, dirs, done } = scratch;
         packed.resize(span.length as usize, 0);
         self.archive
             .read_exact_at(packed, span.offset)
             .map_err(|source| UnpackError::ReadArchive { source })?;
-        member::read(decompressor, packed, content).map_err(|source| UnpackError::Member {
+        member::read(inflater, packed, content).map_err(|source| UnpackError::Member {
             member,
             offset: span.offset,
             source,
@@ -218,6 +219,14 @@ impl<'a> Work<'a> {
             turn = self.turned.wait(turn).unwrap_or_else(PoisonError::into_inner);
         }
         (!turn.has_failed_before(member)).then_some(turn)
+    }
+
+    fn fail(&self, member: usize, error: UnpackError) {
+        let mut turn = self.lock();
+        if turn.failed.as_ref().is_none_or(|(failed, _)| *failed > member) {
+            turn.failed = Some((member, error));
+        }
+        self.turned.notify_all();
     }
 
     fn lock(&self) -> MutexGuard<'_, Turn<'a>> {

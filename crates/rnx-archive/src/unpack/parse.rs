@@ -28,7 +28,7 @@ pub(crate) struct Parser<'root> {
     state: State,
     /// The beginning of a block that the piece before ended in.
     partial: Vec<u8>,
-    /// The bytes of content read so far.
+    /// The bytes of tar read so far.
     offset: u64,
     metadata: Metadata,
     seen: BTreeMap<TreePath, usize>,
@@ -56,6 +56,13 @@ struct Part {
     offset: u64,
     size: u64,
     earlier: Option<Receiver<Sha256>>,
+}
+
+/// Where a header starts.
+#[derive(Clone, Copy)]
+struct Place {
+    offset: u64,
+    member: u32,
 }
 
 /// What a whole archive held.
@@ -92,8 +99,10 @@ impl<'root> Parser<'root> {
             let before = chunk.len();
             match std::mem::replace(&mut self.state, State::Header) {
                 State::Header => {
+                    let start = self.offset - self.partial.len() as u64;
                     if let Some(block) = self.take_block(&mut chunk) {
-                        self.block(&block, &mut chunk, member, &mut ops)?;
+                        let place = Place { offset: start, member };
+                        self.block(&block, place, &mut chunk, &mut ops)?;
                     }
                 }
                 State::Metadata { kind, offset, size, mut data } => {
@@ -162,11 +171,10 @@ impl<'root> Parser<'root> {
     fn block<'chunk>(
         &mut self,
         block: &[u8; BLOCK],
+        Place { offset, member }: Place,
         chunk: &mut &'chunk [u8],
-        member: u32,
         ops: &mut Vec<Op<'chunk>>,
     ) -> Result<(), UnpackError> {
-        let offset = self.offset;
         if block.iter().all(|&byte| byte == 0) {
             if !self.metadata.is_empty() {
                 return Err(UnpackError::Metadata { offset });

@@ -15,7 +15,7 @@ fn the_bytes_are_the_formats() {
     let dir = tempfile::tempdir().unwrap();
     let (packed, bytes) = pack(&sample(dir.path()), 2, usize::MAX);
     assert_eq!(bytes.len() as u64, packed.size_bytes);
-    insta::assert_snapshot!(packed.sha256, @"sha256:9f57f1f74e9af969a61a791d4b481802150592bfb23d95db1b58e043040571e4");
+    insta::assert_snapshot!(packed.sha256, @"sha256:a5e4137d62753ddaf1103f071d5223450c2a311c24f38ae2af57dc8603e3f6e7");
     insta::assert_snapshot!("index", serde_json::to_string_pretty(&packed.index).unwrap());
 }
 
