@@ -86,8 +86,8 @@ pub(super) const TABLE: &[Explanation] = &[
         code: codes::NAME_ENDS_IN_VERSION,
         title: "the name ends in a version",
         text: "A runtime is installed in `<name>-<version>`. A name that ends in `-X.Y.Z` could be the install folder of another runtime.",
-        bad: "name: python-3.11.4-1.0.0",
-        good: "name: python-3.11.4",
+        bad: "name: python-3.11-1.0.0",
+        good: "name: python-3.11",
     },
     Explanation {
         code: codes::VERSION_INVALID,

@@ -2,3 +2,5 @@
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
 mod bases;
+mod explain;
+mod validate;
