@@ -146,7 +146,7 @@ fn every_nasty_file_is_a_finding() {
 #[test]
 fn an_unreadable_manifest_is_a_finding() {
     if rustix::process::geteuid().is_root() {
-        println!("skipped: an_unreadable_manifest_is_a_finding: root reads everything");
+        eprintln!("skipped: an_unreadable_manifest_is_a_finding: root reads everything");
         return;
     }
     let repo = Repo::new();
