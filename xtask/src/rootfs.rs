@@ -5,6 +5,7 @@ mod error;
 pub mod identity;
 pub mod inside;
 mod namespace;
+mod oci;
 pub mod plan;
 mod shelf;
 mod tarball;
@@ -15,11 +16,12 @@ use std::path::{Path, PathBuf};
 
 use rnx_sandbox::plan::Network;
 use rnx_spec::{Arch, Digest};
+use rnx_store::fetch::FetchOptions;
 
 use crate::host::{self, Binfmt};
 use crate::rootfs::debian::Debootstrap;
 use crate::rootfs::identity::BuildIdentity;
-use crate::rootfs::namespace::{Inside, STAGING};
+use crate::rootfs::namespace::{Inside, NamespaceError, STAGING};
 use crate::rootfs::plan::{BasePlan, Make};
 use crate::rootfs::shelf::{Complete, Shelf};
 
@@ -37,7 +39,9 @@ pub struct Provisioning<'a> {
     pub helper: &'a Path,
     pub identity: &'a BuildIdentity,
     pub debian_mirror: Option<&'a str>,
-    /// The caller's proxy and CA settings ([`host::network_env`]).
+    /// How URLs are read.
+    pub fetch: &'a FetchOptions,
+    /// The caller's proxy and CA settings, for programs ([`host::network_env`]).
     pub network_env: &'a [(OsString, OsString)],
 }
 
@@ -132,12 +136,13 @@ fn make(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Digest, RootfsError> {
     match &plan.make {
-        Make::Debootstrap(base) => debootstrap(base, plan.arch, (staging, host), progress)?,
+        Make::Debootstrap(base) => debootstrap(base, plan.arch, (staging, host), progress)
+            .map_err(|source| RootfsError::Debootstrap { base: plan.name.clone(), source })?,
         Make::Rootfs { url, sha256 } => {
             tarball::provision((url, *sha256), (staging, host), progress)?;
         }
-        Make::Oci { .. } => {
-            return Err(RootfsError::NotYet { base: plan.name.clone() });
+        Make::Oci { image, digest } => {
+            oci::provision((image, *digest, plan.arch), (staging, host), progress)?;
         }
     }
     progress(Progress::Step("reading the tree"));
@@ -149,7 +154,7 @@ fn debootstrap(
     arch: Arch,
     (staging, host): (&Path, &Provisioning),
     progress: &mut dyn FnMut(Progress),
-) -> Result<(), RootfsError> {
+) -> Result<(), NamespaceError> {
     progress(Progress::Step("running mmdebstrap"));
     let rootfs = Path::new(STAGING).join("rootfs");
     let inside = Inside {
@@ -159,8 +164,7 @@ fn debootstrap(
         network: Network::Host,
         invocation: debian::invocation(base, arch, &rootfs).envs(host.network_env.iter().cloned()),
     };
-    namespace::run(&inside, &mut |line| progress(Progress::Line(line)))?;
-    Ok(())
+    namespace::run(&inside, &mut |line| progress(Progress::Line(line)))
 }
 
 /// Deletes a folder whose files belong to ids that only the namespace can act for.

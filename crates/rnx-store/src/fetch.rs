@@ -1,5 +1,7 @@
 //! Reading URLs: `https://`, `http://` and `file://`, with limits on everything.
 
+mod ask;
+
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -9,6 +11,8 @@ use rnx_spec::SourceUrl;
 use ureq::http::{Response, StatusCode, header};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
+
+pub use ask::Answer;
 
 /// How long to wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);

@@ -28,6 +28,8 @@ pub enum Fault {
     Status(u16),
     /// Claims that the bytes are compressed.
     ClaimEncoding(&'static str),
+    /// Sends who does not show this bearer token to the realm that hands it out.
+    WantToken { realm: String, token: String },
     /// Answers with a redirect.
     RedirectTo(String),
 }
@@ -188,6 +190,11 @@ impl Shared {
                         headers.concat()
                     );
                 }
+                Fault::WantToken { realm, token } => {
+                    if request.authorization.as_deref() != Some(&format!("Bearer {token}")) {
+                        return send_for_token(out, realm);
+                    }
+                }
                 Fault::RedirectTo(url) => {
                     return write!(
                         out,
@@ -233,4 +240,12 @@ impl Shared {
         }
         Ok(())
     }
+}
+
+fn send_for_token(mut out: &TcpStream, realm: &str) -> std::io::Result<()> {
+    write!(
+        out,
+        "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer realm=\"{realm}\",service=\"test\"\r\n\
+         Content-Length: 0\r\nConnection: close\r\n\r\n"
+    )
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use rnx::failure::{ExitStatus, Failure};
 use rnx_spec::Arch;
 use rnx_spec::bases::Bases;
+use rnx_store::fetch::FetchOptions;
 use xtask::rootfs::identity::BuildIdentity;
 use xtask::rootfs::{self, Progress, Provisioning, ResolvedBase};
 use xtask::{definitions, host};
@@ -59,6 +60,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<ExitStatus, Failure> {
     let helper = std::env::current_exe()
         .map_err(|error| Failure::new(ExitStatus::Host, &error).hint("is /proc mounted?"))?;
     let cache_dir = args.settings.cache_dir()?;
+    let fetch = fetch_options()?;
     let network_env = host::network_env(std::env::vars_os());
     let provisioning = Provisioning {
         cache_dir: &cache_dir,
@@ -66,6 +68,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<ExitStatus, Failure> {
         helper: &helper,
         identity: &identity,
         debian_mirror: mirror,
+        fetch: &fetch,
         network_env: &network_env,
     };
     let made = rootfs::ensure(&base, &provisioning, &mut |progress| match progress {
@@ -92,6 +95,15 @@ impl Settings {
                 .hint("name a folder: `--cache-dir DIR`")
         })
     }
+}
+
+/// Returns how URLs are read, with the certificates that the caller's environment names.
+pub(crate) fn fetch_options() -> Result<FetchOptions, Failure> {
+    let ca_certificates = std::env::var_os("SSL_CERT_FILE")
+        .map(fs_err::read)
+        .transpose()
+        .map_err(|error| Failure::new(ExitStatus::Host, &error).hint("SSL_CERT_FILE names it"))?;
+    Ok(FetchOptions { ca_certificates, read_timeout: None, token: None })
 }
 
 fn host_arch() -> &'static str {

@@ -45,6 +45,6 @@ pub(crate) fn run(args: &Args) -> Result<ExitStatus, Failure> {
             whiteouts: *whiteouts,
         },
     };
-    inside::main(&work).map_err(|error| Failure::new(ExitStatus::Integrity, &error))?;
+    inside::main(&work).map_err(|error| Failure::new(error.status(), &error))?;
     Ok(ExitStatus::Done)
 }

@@ -11,12 +11,14 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use fs_err::File;
+use rnx::failure::ExitStatus;
 use rnx_sandbox::plan::Network;
+use rnx_sandbox::spawn::Exit;
 use rnx_spec::Digest;
 use sha2::{Digest as _, Sha256};
 use walkdir::WalkDir;
 
-use crate::rootfs::namespace::{self, Inside, STAGING};
+use crate::rootfs::namespace::{self, Inside, NamespaceError, STAGING};
 use crate::rootfs::unpack::{self, UnpackError};
 use crate::rootfs::{Provisioning, RootfsError};
 use crate::tool::Invocation;
@@ -98,8 +100,23 @@ fn start(staging: &Path, host: &Provisioning, args: Vec<OsString>) -> Result<(),
         network: Network::None,
         invocation: Invocation::new("xtask").arg("__rootfs").args(args),
     };
-    namespace::run(&inside, &mut |_line| {})?;
-    Ok(())
+    namespace::run(&inside, &mut |_line| {}).map_err(|error| match error {
+        NamespaceError::Failed { exit: Exit::Code(status), stderr, .. } => RootfsError::Tree {
+            is_archive: status == ExitStatus::Integrity as i32,
+            said: stderr.trim_start_matches("error: ").replace("\n  cause:", ":"),
+        },
+        error => RootfsError::Namespace(error),
+    })
+}
+
+impl InsideError {
+    /// Returns how `xtask __rootfs` ends over this.
+    pub fn status(&self) -> ExitStatus {
+        match self {
+            Self::Unpack(_) => ExitStatus::Integrity,
+            _ => ExitStatus::Host,
+        }
+    }
 }
 
 /// Does the work; this process is inside by now.

@@ -1,5 +1,6 @@
 //! Base root filesystems: the whole way through the command line.
 
+mod image;
 mod scene;
 
 use std::io::{BufRead, BufReader, Read};
@@ -82,7 +83,7 @@ fn an_archive_that_is_another_than_promised_is_refused() {
     let refused = scene.xtask(&["base", "tiny"]);
     assert_eq!(refused.status.code(), Some(4), "{refused:?}");
     assert!(
-        refused.stderr_text().contains("`images/tiny.tar` has the wrong content: expected sha256:")
+        refused.stderr_text().contains("/images/tiny.tar` has the wrong content: expected sha256:")
     );
     assert_eq!(scene.bases_and_leftovers(), [""; 0]);
 }
