@@ -40,13 +40,16 @@ die() {
 }
 
 joblet_failed() {
-  local status=$1 command=$2 file=$3 line=$4
+  local status=$1 pipe=$2 command=$3 file=$4 line=$5
   trap - ERR
+  command=${command%%$'\n'*}
+  # Of a pipeline, bash names the last command alone, whichever failed.
+  [[ $pipe != *" "* ]] || command="… | $command" status="$status (each: $pipe)"
   # shellcheck disable=SC2016 # the backquotes are for the reader
-  printf 'error: %s:%s: `%s` exited with %s\n' "$file" "$line" "${command%%$'\n'*}" "$status" >&2
-  exit "$status"
+  printf 'error: %s:%s: `%s` exited with %s\n' "$file" "$line" "$command" "$status" >&2
+  exit "$1"
 }
-trap 'joblet_failed "$?" "$BASH_COMMAND" "${BASH_SOURCE[0]:-$0}" "$LINENO"' ERR
+trap 'joblet_failed "$?" "${PIPESTATUS[*]}" "$BASH_COMMAND" "${BASH_SOURCE[0]:-$0}" "$LINENO"' ERR
 
 # Where the functions read from and write to. Tests point them somewhere else.
 : "${JOBLET_RUNTIME_DIR:=/opt/joblet/runtimes/${RUNTIME_NAME:?is not set; setup scripts are run by \`cargo xtask build\`}}"

@@ -19,6 +19,15 @@ tree_copy_list() {
     tar --extract --file=- --directory="$JOBLET_TREE" --no-same-owner --keep-directory-symlink
 }
 
+# The paths that were removed on purpose: a link to one of them does not bring it back.
+declare -gA JOBLET_LEFT_OUT=()
+
+# Removes one file or folder of the tree, given with the tree's own path before it.
+tree_leave_out() {
+  JOBLET_LEFT_OUT[${1#"$JOBLET_TREE"}]=1
+  rm -rf -- "$1"
+}
+
 # Removes the paths of the tree that match the patterns of the shell, as `/usr/lib/python3.*/test`. A pattern that
 # matches nothing is an error: it was written for something that is no longer there.
 tree_trim() {
@@ -26,7 +35,7 @@ tree_trim() {
   for pattern in "$@"; do
     matched=0
     while IFS= read -r path; do
-      rm -rf -- "$path"
+      tree_leave_out "$path"
       matched=1
     done < <(compgen -G "$JOBLET_TREE$pattern" || true) # compgen's status says only whether anything matched
     ((matched)) || die "tree_trim: nothing matches \`$pattern\`"
@@ -42,7 +51,6 @@ tree_finish() {
   tree_links_resolved
   tree_modes
   tree_library_cache
-  tree_empty_folders
 }
 
 # Links /bin, /lib and so on to /usr, as the chroot has them.
@@ -64,25 +72,31 @@ tree_links_relative() {
   done < <(find "$JOBLET_TREE" -type l -lname '/*' -print0)
 }
 
-# Copies what dangling links of the tree lead to, and removes the links whose target the chroot does not have or that a
-# runtime leaves out.
+# Copies what dangling links of the tree lead to. Removes those whose target the chroot does not have, or that the tree
+# leaves out, and the folders that hold nothing: packages list many that only hold documentation.
 tree_links_resolved() {
   local link target
-  while IFS= read -r -d '' link; do
-    target=$(realpath -sm -- "${link%/*}/$(readlink -- "$link")")
-    [[ $target == "$JOBLET_TREE"/* ]] || die "the link \`$link\` leads out of the tree"
-    target=$(paths_merge_usr <<<"${target#"$JOBLET_TREE"}")
-    if [[ -f $target && -n $(paths_wanted <<<"$target") ]]; then
-      mkdir -p "$JOBLET_TREE${target%/*}"
-      cp --dereference --no-preserve=all -- "$target" "$JOBLET_TREE$target"
-      [[ ! -x $target ]] || chmod 755 "$JOBLET_TREE$target"
-    else
-      log "left out: ${link#"$JOBLET_TREE"} leads to $target, which the tree does not have"
-      rm -- "$link"
-    fi
-  done < <(find "$JOBLET_TREE" -xtype l -print0 | sort -z)
-  # Removing a link may leave another one dangling.
-  [[ -z $(find "$JOBLET_TREE" -xtype l -print -quit) ]] || tree_links_resolved
+  # Each removal may leave another link dangling, or another folder empty.
+  while [[ -n $(find "$JOBLET_TREE" -mindepth 2 \( -xtype l -o -type d -empty \) -print -quit) ]]; do
+    find "$JOBLET_TREE" -mindepth 2 -type d -empty -delete
+    while IFS= read -r -d '' link; do
+      target=$(realpath -sm -- "${link%/*}/$(readlink -- "$link")")
+      [[ $target == "$JOBLET_TREE"/* ]] || die "the link \`$link\` leads out of the tree"
+      tree_resolve_link "$link" "$(paths_merge_usr <<<"${target#"$JOBLET_TREE"}")"
+    done < <(find "$JOBLET_TREE" -mindepth 2 -xtype l -print0 | sort -z)
+  done
+}
+
+tree_resolve_link() {
+  local link=$1 target=$2
+  if [[ -f $target && -z ${JOBLET_LEFT_OUT[$target]-} && -n $(paths_wanted <<<"$target") ]]; then
+    mkdir -p "$JOBLET_TREE${target%/*}"
+    cp --dereference --no-preserve=all -- "$target" "$JOBLET_TREE$target"
+    [[ ! -x $target ]] || chmod 755 "$JOBLET_TREE$target"
+  else
+    log "left out: ${link#"$JOBLET_TREE"} leads to $target, which the tree does not have"
+    rm -- "$link"
+  fi
 }
 
 # Links a path of the tree to another: `tree_link /usr/local/bin/python /usr/bin/python3.11`.
@@ -103,7 +117,7 @@ tree_drop_scripts() {
     interpreter=$(head -c 256 -- "$script" | tr -d '\0' | sed -n '1s/^#! *\([^[:space:]]*\).*/\1/p')
     [[ -n $interpreter && " $* " == *" $interpreter "* ]] || continue
     log "left out: ${script#"$JOBLET_TREE"} needs $interpreter"
-    rm -- "$script"
+    tree_leave_out "$script"
   done < <(find "$JOBLET_TREE/usr" -type f -perm /111 -print0 | sort -z)
 }
 
@@ -118,9 +132,4 @@ tree_library_cache() {
   # Links are as the packages have them: `-X` changes none.
   ldconfig -X -r "$JOBLET_TREE"
   rm -rf -- "${JOBLET_TREE:?}/var"
-}
-
-# Removes folders that hold nothing: packages list many that only hold documentation.
-tree_empty_folders() {
-  find "$JOBLET_TREE" -mindepth 2 -type d -empty -delete
 }
