@@ -238,13 +238,12 @@ impl Registry {
             .spawn()
             .unwrap();
         let registry = Self { process, host };
-        for _ in 0..600 {
-            if std::net::TcpStream::connect(&registry.host).is_ok() {
-                return registry;
-            }
+        let answers = (0..600).any(|_| {
             std::thread::sleep(Duration::from_millis(50));
-        }
-        panic!("the registry does not answer");
+            std::net::TcpStream::connect(&registry.host).is_ok()
+        });
+        assert!(answers, "the registry does not answer");
+        registry
     }
 }
 
