@@ -28,8 +28,9 @@ tree_leave_out() {
   rm -rf -- "$1"
 }
 
-# Removes the paths of the tree that match the patterns of the shell, as `/usr/lib/python3.*/test`. A pattern that
-# matches nothing is an error: it was written for something that is no longer there.
+# Removes the paths of the tree that match the patterns of the shell, as '/usr/lib/python3.*/test'. Quote patterns with
+# `*`, `?` or `[`, or else the shell replaces them by what the chroot has; `{a,b}` stays outside of the quotes. A
+# pattern that matches nothing is an error: it was written for something that is no longer there.
 tree_trim() {
   local pattern path matched
   for pattern in "$@"; do

@@ -26,8 +26,9 @@ tree_trim /usr/bin/{git-shell,scalar} \
   /usr/lib/git-core/{git-daemon,git-http-backend,git-http-push,git-imap-send,git-shell,scalar} /usr/share/{gitweb,perl5}
 tree_link /usr/lib/git-core/git /usr/bin/git
 # Programs for disks, logins and package set-up, which no job can use.
-tree_trim /usr/sbin/{add-shell,agetty,blkdiscard,blkzone,ctrlaltdel,fsck*,fsfreeze,fstrim,getty,hwclock,installkernel} \
-  /usr/sbin/{ldattach,mkfs*,mkswap,readprofile,remove-shell,rtcwake,runuser,sulogin,swaplabel,update-*,wipefs,zramctl}
+tree_trim /usr/sbin/{add-shell,agetty,blkdiscard,blkzone,ctrlaltdel,fsfreeze,fstrim,getty,hwclock,installkernel} \
+  /usr/sbin/{ldattach,mkswap,readprofile,remove-shell,rtcwake,runuser,sulogin,swaplabel,wipefs,zramctl} \
+  '/usr/sbin/fsck*' '/usr/sbin/mkfs*' '/usr/sbin/update-*'
 tree_trim /usr/lib/python3.11/test
 # What pip says when it is asked to install into the runtime itself.
 cp -- externally-managed "$JOBLET_TREE/usr/lib/python3.11/EXTERNALLY-MANAGED"
