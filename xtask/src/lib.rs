@@ -1,5 +1,6 @@
 //! What runtime authors, continuous integration and maintainers do.
 
+pub mod bench;
 pub mod definitions;
 pub mod explain;
 pub mod host;

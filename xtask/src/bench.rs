@@ -1,0 +1,169 @@
+//! Measurements beside the tools that people would use instead, all in one run.
+
+pub mod pack;
+pub mod unpack;
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use fs_err as fs;
+
+use crate::tool::{self, Invocation, ToolError};
+
+/// Where a measurement works, and how often it measures each way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// An existing folder, best in memory; what the measurement puts there it removes again.
+    pub scratch: PathBuf,
+    /// The median of so many rounds is shown. Each round takes all ways in turn.
+    pub rounds: usize,
+}
+
+/// What was measured; `Display` is a table with the ratios to our own way.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    pub title: String,
+    /// Ours comes first.
+    pub ways: Vec<Way>,
+    /// The most memory this process held while it did our way.
+    pub peak_bytes: u64,
+    /// Tools that could not be compared with: they are not installed.
+    pub missing: Vec<String>,
+}
+
+/// One way to do the work.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Way {
+    pub name: String,
+    pub median: Duration,
+    /// The length of what it wrote, where ways differ in it.
+    pub size_bytes: Option<u64>,
+}
+
+/// A measurement that could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum BenchError {
+    #[error("failed to read the tree `{}`", path.display())]
+    Scan { path: PathBuf, source: rnx_archive::ScanError },
+    #[error("failed to pack `{}`", path.display())]
+    Pack { path: PathBuf, source: rnx_archive::PackError },
+    #[error("failed to unpack `{}`", path.display())]
+    Unpack { path: PathBuf, source: rnx_archive::UnpackError },
+    #[error("failed to run a tool to compare with")]
+    Tool { source: ToolError },
+    #[error("failed to prepare the folder `{}`", path.display())]
+    Scratch { path: PathBuf, source: io::Error },
+    #[error("failed to read the peak memory of this process")]
+    Memory { source: io::Error },
+}
+
+/// A way that is measured, and its durations so far.
+struct Contest<'a> {
+    name: String,
+    run: Box<dyn FnMut() -> Result<Duration, BenchError> + 'a>,
+    durations: Vec<Duration>,
+}
+
+impl<'a> Contest<'a> {
+    fn new(
+        name: impl Into<String>,
+        run: impl FnMut() -> Result<Duration, BenchError> + 'a,
+    ) -> Self {
+        Self { name: name.into(), run: Box::new(run), durations: vec![] }
+    }
+
+    /// Measures a pipeline of tools, as a shell takes it.
+    fn shell(
+        script: impl Into<String>,
+        mut prepare: impl FnMut() -> Result<(), BenchError> + 'a,
+    ) -> Self {
+        let script = script.into();
+        let name = script.clone();
+        Self::new(name, move || {
+            prepare()?;
+            let started = Instant::now();
+            let invocation = Invocation::new("sh").args(["-c", script.as_str()]);
+            tool::run(&invocation).map_err(|source| BenchError::Tool { source })?;
+            Ok(started.elapsed())
+        })
+    }
+}
+
+/// Runs every contest in turn, `rounds` times, and returns the medians in the same order.
+fn medians(mut contests: Vec<Contest<'_>>, rounds: usize) -> Result<Vec<Way>, BenchError> {
+    for _ in 0..rounds.max(1) {
+        for contest in &mut contests {
+            contest.durations.push((contest.run)()?);
+        }
+    }
+    let ways = contests.into_iter().map(|mut contest| {
+        contest.durations.sort_unstable();
+        let median = contest.durations[contest.durations.len() / 2];
+        Way { name: contest.name, median, size_bytes: None }
+    });
+    Ok(ways.collect())
+}
+
+/// Runs `work` and returns the most memory that this process held meanwhile.
+fn peak_bytes(work: impl FnOnce() -> Result<(), BenchError>) -> Result<u64, BenchError> {
+    let memory_error = |source| BenchError::Memory { source };
+    // 5 resets the peak that `VmHWM` shows: see proc(5).
+    fs::write("/proc/self/clear_refs", "5").map_err(memory_error)?;
+    work()?;
+    let status = fs::read_to_string("/proc/self/status").map_err(memory_error)?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix("kB"));
+    let kibibytes: Option<u64> = peak.and_then(|number| number.trim().parse().ok());
+    let absent = || memory_error(io::Error::new(io::ErrorKind::NotFound, "no `VmHWM`"));
+    Ok(kibibytes.ok_or_else(absent)? * 1024)
+}
+
+/// Makes an empty folder in place of what is there.
+fn renew(path: &std::path::Path) -> Result<(), BenchError> {
+    let scratch_error = |source| BenchError::Scratch { path: path.to_owned(), source };
+    if path.exists() {
+        fs::remove_dir_all(path).map_err(scratch_error)?;
+    }
+    fs::create_dir(path).map_err(scratch_error)
+}
+
+/// Says whether a tool can be run at all.
+fn is_installed(tool: &str) -> bool {
+    tool::run(&Invocation::new(tool).arg("--version")).is_ok()
+}
+
+/// Splits ways by whether their tool is there: `(what can run, the names of what is missing)`.
+fn installed<'a>(ways: Vec<(&str, Contest<'a>)>) -> (Vec<Contest<'a>>, Vec<String>) {
+    let (there, missing): (Vec<_>, Vec<_>) =
+        ways.into_iter().partition(|(tool, _)| is_installed(tool));
+    let there = there.into_iter().map(|(_, contest)| contest).collect();
+    (there, missing.into_iter().map(|(tool, _)| tool.to_owned()).collect())
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.title)?;
+        let first = self.ways.first();
+        let width = self.ways.iter().map(|way| way.name.len()).max().unwrap_or(0);
+        for way in &self.ways {
+            write!(f, "  {:width$}  {:7.3} s", way.name, way.median.as_secs_f64())?;
+            if let Some(first) = first {
+                let ratio = way.median.as_secs_f64() / first.median.as_secs_f64();
+                write!(f, "  {ratio:5.2} x our time")?;
+            }
+            if let (Some(size), Some(ours)) = (way.size_bytes, first.and_then(|way| way.size_bytes))
+            {
+                let thousandths = ours * 1000 / size.max(1);
+                let (whole, rest) = (thousandths / 1000, thousandths % 1000);
+                write!(f, "  {size:>12} bytes, ours is {whole}.{rest:03} of it")?;
+            }
+            writeln!(f)?;
+        }
+        writeln!(f, "  peak memory of ours: {} MiB", self.peak_bytes.div_ceil(1024 * 1024))?;
+        for tool in &self.missing {
+            writeln!(f, "  not compared with `{tool}`: it is not installed")?;
+        }
+        Ok(())
+    }
+}
