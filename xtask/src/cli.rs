@@ -1,6 +1,7 @@
 //! The command line of `xtask`: arguments in, one call of the library, rendering out.
 #![expect(clippy::print_stderr, reason = "the command line talks on standard error")]
 
+mod audit;
 mod base;
 mod completions;
 mod explain;
@@ -34,6 +35,7 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Audit(audit::Args),
     Base(base::Args),
     Completions(completions::Args),
     Explain(explain::Args),
@@ -58,6 +60,7 @@ pub(crate) fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> Result<ExitStatus, Failure> {
     match &cli.command {
+        Command::Audit(args) => audit::run(args, &cli.global),
         Command::Base(args) => base::run(args, &cli.global),
         Command::Completions(args) => Ok(completions::run(args, Cli::command())),
         Command::Explain(args) => explain::run(args),

@@ -1,5 +1,6 @@
 //! What runtime authors, continuous integration and maintainers do.
 
+pub mod audit;
 pub mod bench;
 pub mod definitions;
 pub mod explain;

@@ -14,7 +14,9 @@ fn shows(code: Code, text: &str) -> bool {
 
 #[test]
 fn examples_show_their_finding_and_the_right_ones_do_not() {
-    for explanation in explain::all().into_iter().filter(|e| !(200..300).contains(&e.code.0)) {
+    // Folders and built trees have no one text that shows a finding.
+    let has_example = |code: Code| !matches!(code.0, 200..300 | 320..400);
+    for explanation in explain::all().into_iter().filter(|e| has_example(e.code)) {
         assert!(shows(explanation.code, explanation.bad), "{}", explanation.code);
         assert!(
             !shows(explanation.code, explanation.good) || explanation.good.is_empty(),

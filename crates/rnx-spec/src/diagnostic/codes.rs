@@ -64,3 +64,36 @@ pub const SCRIPT_PLATFORM_UNKNOWN: Code = Code(227);
 pub const BASES_UNREADABLE: Code = Code(301);
 pub const BASES_UNKNOWN_DEFAULT: Code = Code(302);
 pub const BASES_SOURCE: Code = Code(303);
+
+// A built runtime: `runtime.yml`.
+pub const RUNTIME_YML_MISSING: Code = Code(320);
+pub const RUNTIME_YML_INVALID: Code = Code(321);
+pub const RUNTIME_YML_OTHER: Code = Code(322);
+pub const RUNTIME_YML_ARCHITECTURE: Code = Code(323);
+pub const MOUNT_SOURCE_MISSING: Code = Code(324);
+pub const MOUNT_SOURCE_OUTSIDE: Code = Code(325);
+pub const MOUNT_SOURCE_EMPTY: Code = Code(326);
+pub const MOUNT_TARGET_INVALID: Code = Code(327);
+pub const MOUNT_WRITABLE: Code = Code(328);
+pub const PATH_FOLDER_MISSING: Code = Code(329);
+
+// A built runtime: its files.
+pub const SYMLINK_DANGLING: Code = Code(340);
+pub const SYMLINK_OUTSIDE: Code = Code(341);
+pub const SYMLINK_LOOP: Code = Code(342);
+pub const SPECIAL_FILE: Code = Code(343);
+pub const SETUID: Code = Code(344);
+pub const WORLD_WRITABLE: Code = Code(345);
+pub const BUILD_HOST_PATH: Code = Code(346);
+pub const FILE_UNREADABLE: Code = Code(347);
+pub const FILE_NAME_NOT_UTF8: Code = Code(348);
+
+// A built runtime: what its programs need.
+pub const ELF_MALFORMED: Code = Code(360);
+pub const ELF_FOREIGN: Code = Code(361);
+pub const ELF_INTERPRETER_MISSING: Code = Code(362);
+pub const LIBRARY_MISSING: Code = Code(363);
+pub const LIBRARY_ELSEWHERE: Code = Code(364);
+pub const SYMBOL_VERSION_MISSING: Code = Code(365);
+pub const LIBC_MISSING: Code = Code(366);
+pub const SCRIPT_INTERPRETER_MISSING: Code = Code(367);
