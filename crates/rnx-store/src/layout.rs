@@ -46,9 +46,14 @@ impl Layout {
         self.base.join(name.as_str())
     }
 
-    /// Returns where an install is unpacked, and where a removed one waits to be deleted.
+    /// Returns the folder of what is half-done about an install.
     pub fn staged(&self, spec: &RuntimeSpec) -> PathBuf {
         self.staging().join(spec.folder())
+    }
+
+    /// Returns where an install is unpacked, and where a removed one waits to be deleted.
+    pub fn staged_tree(&self, spec: &RuntimeSpec) -> PathBuf {
+        self.staged(spec).join("tree")
     }
 
     /// Returns the record that makes a folder an install.

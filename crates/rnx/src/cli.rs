@@ -1,26 +1,65 @@
 //! The command line of `rnx`: arguments in, one call of the library, rendering out.
 #![expect(clippy::print_stderr, reason = "the command line talks on standard error")]
 
+mod completions;
+mod context;
+mod failure;
+mod info;
+mod install;
 mod job;
+mod list;
+mod path;
+mod progress;
+mod remove;
+mod render;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use rnx::failure::{ExitStatus, Failure};
+
+use crate::cli::context::Context;
 
 /// Find, install, verify and remove Joblet runtimes, and run jobs in them
 #[derive(Debug, Parser)]
 #[command(name = "rnx", version, max_term_width = 100)]
 struct Cli {
+    #[command(flatten)]
+    global: Global,
     #[command(subcommand)]
     command: Command,
+}
+
+/// Options that every command takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Global {
+    /// The base folder of installs, instead of the configured one (also `RNX_BASE`)
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) base: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
     #[command(subcommand)]
     Job(job::Command),
+    #[command(subcommand)]
+    Runtime(Runtime),
+    Completions(completions::Args),
+    /// Print the manual page
+    Man,
+}
+
+/// Find, install, verify and remove runtimes
+#[derive(Debug, Subcommand)]
+enum Runtime {
+    Install(install::Args),
+    List(list::Args),
+    Info(info::Args),
+    Remove(remove::Args),
+    Verify(verify::Args),
+    Path(path::Args),
 }
 
 /// Runs the command line of this process.
@@ -28,19 +67,32 @@ pub(crate) fn main() -> ExitCode {
     match run(Cli::parse()) {
         Ok(code) => code,
         Err(failure) => {
-            eprint!("{failure}");
+            eprint!("{}", render::shown_lines(&failure.to_string()));
             failure.status.into()
         }
     }
 }
 
 fn run(cli: Cli) -> Result<ExitCode, Failure> {
-    match cli.command {
-        Command::Job(job::Command::Run(args)) => job::run(args, folder_of),
-    }
+    let global = &cli.global;
+    let status = match cli.command {
+        Command::Job(job::Command::Run(args)) => {
+            return job::run(args, |runtime| path::folder_of(runtime, global));
+        }
+        Command::Runtime(command) => runtime(&command, global)?,
+        Command::Completions(args) => completions::run(&args, Cli::command())?,
+        Command::Man => completions::man(Cli::command())?,
+    };
+    Ok(status.into())
 }
 
-fn folder_of(runtime: &str) -> Result<PathBuf, Failure> {
-    Err(Failure::message(ExitStatus::Findings, format!("the runtime `{runtime}` is not installed"))
-        .hint("name a folder with a runtime.yml by a path with a `/`"))
+fn runtime(command: &Runtime, global: &Global) -> Result<ExitStatus, Failure> {
+    match command {
+        Runtime::Install(args) => install::run(args, &Context::new(global, args.platform)?),
+        Runtime::List(args) => list::run(args, &Context::new(global, args.platform)?),
+        Runtime::Info(args) => info::run(args, &Context::new(global, args.platform)?),
+        Runtime::Remove(args) => remove::run(args, &Context::new(global, None)?),
+        Runtime::Verify(args) => verify::run(args, &Context::new(global, None)?),
+        Runtime::Path(args) => path::run(args, global),
+    }
 }

@@ -1,5 +1,14 @@
 //! The host side of Joblet runtimes.
 
+pub mod alias;
+pub mod config;
 pub mod failure;
+pub mod install;
 pub mod job;
+pub mod list;
+pub mod record;
+pub mod registry;
+pub mod remove;
+pub mod resolve;
 pub mod run;
+pub mod verify;

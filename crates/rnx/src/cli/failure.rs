@@ -1,0 +1,212 @@
+//! Errors of the library as failures of a command: the exit status, and advice where there is any.
+
+use std::error::Error;
+use std::io;
+
+use rnx::failure::{ExitStatus, Failure};
+use rnx::install::InstallError;
+use rnx::list::FindError;
+use rnx::record::RecordError;
+use rnx::registry::LoadRegistryError;
+use rnx::remove::RemoveError;
+use rnx::verify::VerifyError;
+use rnx_archive::unpack::UnpackError;
+use rnx_spec::registry::SelectError;
+use rnx_store::blob::AddBlobError;
+use rnx_store::fetch::{OpenError, ReadAllError};
+
+/// An error that has an exit status.
+pub(crate) trait Classified: Error {
+    /// Returns the exit status.
+    fn status(&self) -> ExitStatus;
+
+    /// Returns what to do next.
+    fn hints(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// Returns the failure of a command.
+pub(crate) fn failure(error: &impl Classified) -> Failure {
+    let mut failure = Failure::new(error.status(), &error);
+    failure.hints = error.hints();
+    if denied(error) {
+        failure.hints.push(
+            "the folder belongs to another user: use sudo, or your own with `--base DIR`"
+                .to_owned(),
+        );
+    }
+    failure
+}
+
+/// Whether the innermost cause is a missing permission.
+fn denied(error: &impl Error) -> bool {
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let io = inner.downcast_ref::<io::Error>();
+        if io.is_some_and(|io| io.kind() == io::ErrorKind::PermissionDenied) {
+            return true;
+        }
+        cause = inner.source();
+    }
+    false
+}
+
+impl Classified for SelectError {
+    fn status(&self) -> ExitStatus {
+        ExitStatus::Findings
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::UnknownRuntime { near, .. } if !near.is_empty() => {
+                let names: Vec<String> = near.iter().map(|name| format!("`{name}`")).collect();
+                vec![format!("did you mean {}?", names.join(" or "))]
+            }
+            Self::UnknownRuntime { .. } | Self::AllYanked { .. } => {
+                vec!["`rnx runtime list --available` shows what there is".to_owned()]
+            }
+            Self::Yanked { spec, yank } => match yank.replacement {
+                Some(version) => vec![format!("install `{}@{version}` instead", spec.name)],
+                None => Vec::new(),
+            },
+            Self::NoArtifact { available, .. } => match available.first() {
+                Some(platform) => {
+                    vec![format!("`--platform {platform}` installs that build anyway")]
+                }
+                None => Vec::new(),
+            },
+            Self::DefinitionOnly { .. } => {
+                vec!["it can be built from its repository: `cargo xtask build NAME`".to_owned()]
+            }
+            Self::UnknownVersion { .. } => Vec::new(),
+        }
+    }
+}
+
+impl Classified for LoadRegistryError {
+    fn status(&self) -> ExitStatus {
+        match self {
+            Self::Read { source, .. } => match source {
+                ReadAllError::Open { source: OpenError::File(_), .. } => ExitStatus::Findings,
+                ReadAllError::TooLarge { .. } => ExitStatus::Integrity,
+                _ => ExitStatus::Network,
+            },
+            Self::Parse { .. } => ExitStatus::Integrity,
+        }
+    }
+}
+
+impl Classified for InstallError {
+    fn status(&self) -> ExitStatus {
+        match self {
+            Self::Download { source, .. } => download_status(source),
+            Self::Unpack { source, .. } => match source.as_ref() {
+                UnpackError::Open { .. }
+                | UnpackError::ReadArchive { .. }
+                | UnpackError::Dest { .. }
+                | UnpackError::DestNotEmpty { .. }
+                | UnpackError::Write { .. } => ExitStatus::Host,
+                _ => ExitStatus::Integrity,
+            },
+            Self::NoRuntimeYml { .. } | Self::RuntimeYml { .. } | Self::OtherRuntime { .. } => {
+                ExitStatus::Integrity
+            }
+            _ => ExitStatus::Host,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Space { .. } => {
+                vec!["make room, or install elsewhere with `--base DIR`".to_owned()]
+            }
+            _ if self.status() == ExitStatus::Integrity => {
+                vec!["nothing was installed; tell the registry's maintainers".to_owned()]
+            }
+            Self::Download { source, .. } => download_hints(source),
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn download_status(error: &AddBlobError) -> ExitStatus {
+    match error {
+        AddBlobError::Open { source: OpenError::File(_), .. } => ExitStatus::Findings,
+        AddBlobError::Open { .. } | AddBlobError::Read { .. } => ExitStatus::Network,
+        AddBlobError::TooLarge { .. }
+        | AddBlobError::SizeMismatch { .. }
+        | AddBlobError::DigestMismatch { .. } => ExitStatus::Integrity,
+        AddBlobError::Write { .. } | AddBlobError::Lock(_) => ExitStatus::Host,
+    }
+}
+
+fn download_hints(error: &AddBlobError) -> Vec<String> {
+    let again = || vec!["run the same command again: it goes on where it stopped".to_owned()];
+    match error {
+        AddBlobError::Open { source: OpenError::Status { status }, .. }
+            if matches!(status.as_u16(), 401 | 403 | 407) =>
+        {
+            vec![
+                "the registry may want a token: `auth: {token_env: …}` in its configuration"
+                    .to_owned(),
+            ]
+        }
+        AddBlobError::Open { source, .. } if !source.is_transient() => {
+            vec!["the registry names a file that is not there; tell its maintainers".to_owned()]
+        }
+        AddBlobError::Open { .. } | AddBlobError::Read { .. } => again(),
+        _ => Vec::new(),
+    }
+}
+
+impl Classified for FindError {
+    fn status(&self) -> ExitStatus {
+        match self {
+            Self::NotInstalled { .. } => ExitStatus::Findings,
+            Self::Record(error) => error.status(),
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        let Self::NotInstalled { request, versions, near } = self else { return Vec::new() };
+        let mut hints = Vec::new();
+        if !versions.is_empty() {
+            let versions: Vec<String> = versions.iter().map(ToString::to_string).collect();
+            hints.push(format!("installed are: {}", versions.join(", ")));
+        } else if !near.is_empty() {
+            let names: Vec<String> = near.iter().map(|name| format!("`{name}`")).collect();
+            hints.push(format!("did you mean {}?", names.join(" or ")));
+        }
+        hints.push(format!("install it: `rnx runtime install {request}`"));
+        hints
+    }
+}
+
+impl Classified for RecordError {
+    fn status(&self) -> ExitStatus {
+        match self {
+            Self::Parse { .. } => ExitStatus::Integrity,
+            _ => ExitStatus::Host,
+        }
+    }
+}
+
+impl Classified for RemoveError {
+    fn status(&self) -> ExitStatus {
+        match self {
+            Self::Gone { .. } => ExitStatus::Findings,
+            _ => ExitStatus::Host,
+        }
+    }
+}
+
+impl Classified for VerifyError {
+    fn status(&self) -> ExitStatus {
+        match self {
+            Self::Record(error) => error.status(),
+            Self::ParseIndex { .. } => ExitStatus::Integrity,
+            Self::ReadIndex { .. } | Self::Read { .. } => ExitStatus::Host,
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Text for people and programs: tables, sizes, and nothing that a terminal would obey.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+
+use rnx::failure::{ExitStatus, Failure};
+use serde::Serialize;
+
+/// Returns text with control and direction characters escaped.
+pub(crate) fn shown(text: &str) -> String {
+    escape(text, |_| false)
+}
+
+/// Returns text with control and direction characters escaped, except the ends of lines.
+pub(crate) fn shown_lines(text: &str) -> String {
+    escape(text, |c| c == '\n')
+}
+
+/// Returns a number of bytes as people read it.
+pub(crate) fn size(bytes: u64) -> String {
+    indicatif::BinaryBytes(bytes).to_string()
+}
+
+/// Prints data. A reader that went away has seen enough.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    print_bytes(text.as_bytes())
+}
+
+/// Prints data that may be no text.
+pub(crate) fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(ExitStatus::Host, &error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Prints a value as JSON.
+pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|error| Failure::new(ExitStatus::Bug, &error))?;
+    print(&format!("{text}\n"))
+}
+
+/// Returns rows in aligned columns, without a frame: easy to read and to cut.
+pub(crate) fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| Some(row.get(column)?.chars().count())).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            // Writing to a string cannot fail.
+            write!(line, "{cell:<width$}  ").ok();
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+fn escape(text: &str, keep: impl Fn(char) -> bool) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if (c.is_control() || turns) && !keep(c) {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_obeys_nothing_that_is_shown() {
+        assert_eq!(shown("a\u{1b}[31mü\n\u{202e}b"), "a\\u{1b}[31mü\\n\\u{202e}b");
+        assert_eq!(shown_lines("a\n\tb"), "a\n\\tb");
+    }
+
+    #[test]
+    fn columns_line_up() {
+        let rows = [vec!["NAME".to_owned(), "V".to_owned()], vec!["ü".to_owned(), "1".to_owned()]];
+        assert_eq!(table(&rows), "NAME  V\nü     1\n");
+    }
+}

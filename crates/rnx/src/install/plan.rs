@@ -1,0 +1,57 @@
+//! What an install will do, as data.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use rnx_store::layout::Layout;
+
+use crate::resolve::Resolved;
+
+/// Files take whole blocks.
+const BLOCK_BYTES: u64 = 4096;
+
+/// An install, decided before anything is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstallPlan {
+    pub resolved: Resolved,
+    /// The folder that it becomes.
+    pub dir: PathBuf,
+    /// Install it again where it is installed.
+    pub replace: bool,
+}
+
+/// Returns how `resolved` is installed.
+pub fn plan(resolved: Resolved, layout: &Layout, replace: bool) -> InstallPlan {
+    let dir = layout.install(&resolved.spec);
+    InstallPlan { resolved, dir, replace }
+}
+
+impl InstallPlan {
+    /// Returns how much space the install takes while it is going on.
+    pub fn needed_bytes(&self) -> u64 {
+        let resolved = &self.resolved;
+        let copies = if resolved.pieces.len() > 1 { 2 } else { 1 };
+        resolved
+            .unpacked_bytes
+            .saturating_add(resolved.entries.saturating_mul(BLOCK_BYTES))
+            .saturating_add(resolved.size_bytes.saturating_mul(copies))
+    }
+}
+
+impl fmt::Display for InstallPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Resolved { spec, platform, registry, .. } = &self.resolved;
+        writeln!(
+            f,
+            "install {spec} for {platform} from {} ({})",
+            registry.name, registry.document
+        )?;
+        for piece in &self.resolved.pieces {
+            writeln!(f, "  download {} and verify {}", piece.url, piece.digest)?;
+        }
+        let Resolved { size_bytes, unpacked_bytes, entries, .. } = &self.resolved;
+        writeln!(f, "  unpack {size_bytes} bytes to {entries} entries of {unpacked_bytes} bytes")?;
+        let verb = if self.replace { "put in place of" } else { "move to" };
+        writeln!(f, "  {verb} {}", self.dir.display())
+    }
+}

@@ -1,0 +1,7 @@
+//! The whole way with the real program: registries on disk and on a server, installs, crashes, many at once.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod crash;
+mod install;
+mod network;
+mod rnx;
