@@ -1,7 +1,9 @@
 //! The same tree gives the same bytes, and the bytes give the same tree.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
 use proptest::prelude::*;
 use rnx_archive::Tree;
@@ -32,6 +34,25 @@ fn unpacking_gives_modes_times_and_contents() {
     }
 }
 
+/// The umask is the process's, so the test above runs again in one that has another; a folder with
+/// the setgid bit would hand it on.
+#[test]
+fn modes_do_not_depend_on_the_umask() {
+    let this = std::env::current_exe().unwrap();
+    let script =
+        r#"umask 0277 && exec "$0" --exact bytes::unpacking_gives_modes_times_and_contents"#;
+    let ran = Command::new("sh").args(["-c", script]).arg(this).output().unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success() && said.contains("1 passed"), "{said}");
+
+    let from = tempfile::tempdir().unwrap();
+    let bytes = pack(&sample(from.path()), 1, usize::MAX).1;
+    let to = tempfile::tempdir().unwrap();
+    fs_err::set_permissions(to.path(), PermissionsExt::from_mode(0o2755)).unwrap();
+    unpack(&bytes, to.path(), 1).unwrap();
+    assert_eq!(on_disk(to.path()), expected(from.path()));
+}
+
 /// What is left of a tree after the way through an archive: its modes and times are the format's.
 fn expected(from: &Path) -> BTreeMap<String, String> {
     let time = EPOCH.0;
@@ -58,10 +79,13 @@ fn a_change_stays_in_few_members() {
     let members = |packed: rnx_archive::Packed| packed.index.members;
     let before = members(pack(&Tree::scan(dir.path()).unwrap(), 2, usize::MAX).0);
     assert!(before.len() > 12, "{}", before.len());
-    make(dir.path(), [("lib/module-250.py", file(noise(20_001))), ("lib/a.py", file("new"))]);
+    make(
+        dir.path(),
+        [("lib/module-250.py", file(noise(20_001))), ("lib/a.py", file(noise(30_000)))],
+    );
     let after = members(pack(&Tree::scan(dir.path()).unwrap(), 2, usize::MAX).0);
     let kept = after.iter().filter(|new| before.iter().any(|old| old.sha256 == new.sha256)).count();
-    assert!(after.len() - kept <= 5, "{kept} of {} members kept", after.len());
+    assert!(after.len() - kept <= 7, "{kept} of {} members kept", after.len());
 }
 
 fn any_made() -> impl Strategy<Value = Made> {
