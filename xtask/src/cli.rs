@@ -4,6 +4,7 @@
 mod audit;
 mod base;
 mod completions;
+mod doctor;
 mod explain;
 mod rootfs_helper;
 mod validate;
@@ -38,6 +39,7 @@ enum Command {
     Audit(audit::Args),
     Base(base::Args),
     Completions(completions::Args),
+    Doctor(doctor::Args),
     Explain(explain::Args),
     /// Print the manual page
     Man,
@@ -62,6 +64,7 @@ fn run(cli: &Cli) -> Result<ExitStatus, Failure> {
     match &cli.command {
         Command::Audit(args) => audit::run(args, &cli.global),
         Command::Base(args) => base::run(args, &cli.global),
+        Command::Doctor(args) => doctor::run(args),
         Command::Completions(args) => Ok(completions::run(args, Cli::command())),
         Command::Explain(args) => explain::run(args),
         Command::Man => completions::man(Cli::command()),

@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod bench;
 pub mod definitions;
+pub mod doctor;
 pub mod explain;
 pub mod host;
 pub mod rootfs;

@@ -7,6 +7,7 @@ pub mod inside;
 mod namespace;
 mod oci;
 pub mod plan;
+mod probe;
 mod shelf;
 mod tarball;
 mod unpack;
@@ -27,6 +28,7 @@ use crate::rootfs::shelf::{Complete, Shelf};
 
 pub use crate::rootfs::error::RootfsError;
 pub use crate::rootfs::plan::{ResolvedBase, plan};
+pub use crate::rootfs::probe::{Probe, probe};
 
 /// What of the host takes part in making a base.
 #[derive(Debug, Clone)]

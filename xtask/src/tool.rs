@@ -84,13 +84,13 @@ impl Invocation {
         self
     }
 
-    fn spawn(&self, stdout: Stdio) -> Result<Child, ToolError> {
+    fn spawn(&self, [stdout, stderr]: [Stdio; 2]) -> Result<Child, ToolError> {
         Command::new(&self.program)
             .args(&self.args)
             .envs(self.env.iter().map(|(key, value)| (key, value)))
             .stdin(Stdio::null())
             .stdout(stdout)
-            .stderr(Stdio::piped())
+            .stderr(stderr)
             .spawn()
             .map_err(|source| match source.kind() {
                 io::ErrorKind::NotFound => {
@@ -103,7 +103,7 @@ impl Invocation {
 
 /// Runs a program to its end and returns what it wrote; anything but exit status 0 is an error.
 pub fn run(invocation: &Invocation) -> Result<Output, ToolError> {
-    let mut child = invocation.spawn(Stdio::piped())?;
+    let mut child = invocation.spawn([Stdio::piped(), Stdio::piped()])?;
     let stdout = child.stdout.take().map(read_aside::<ChildStdout>);
     let stderr = child.stderr.take().map(read_aside::<ChildStderr>);
     let output = Output { stdout: joined(stdout), stderr: joined(stderr) };
@@ -113,22 +113,20 @@ pub fn run(invocation: &Invocation) -> Result<Output, ToolError> {
 
 /// Runs a program to its end, with `file` as its standard output.
 pub fn run_into(invocation: &Invocation, file: File) -> Result<(), ToolError> {
-    let mut child = invocation.spawn(Stdio::from(file))?;
+    let mut child = invocation.spawn([Stdio::from(file), Stdio::piped()])?;
     let stderr = joined(child.stderr.take().map(read_aside::<ChildStderr>));
     finish(invocation, &mut child, &stderr)
 }
 
-/// Runs a program to its end and hands on each line of its standard error as it comes.
-///
-/// The program's standard output is the caller's.
+/// Runs a program to its end and hands on each line that it writes, on whichever stream, as it comes.
 pub fn stream(invocation: &Invocation, on_line: &mut dyn FnMut(&str)) -> Result<(), ToolError> {
-    let mut child = invocation.spawn(Stdio::inherit())?;
-    let mut stderr = Vec::new();
-    if let Some(pipe) = child.stderr.take() {
-        relay_lines(pipe, &mut stderr, on_line)
-            .map_err(|source| ToolError::Wait { command: invocation.to_string(), source })?;
-    }
-    finish(invocation, &mut child, &stderr)
+    let failed = |source| ToolError::Wait { command: invocation.to_string(), source };
+    let (reader, writer) = io::pipe().map_err(failed)?;
+    let both = [writer.try_clone().map_err(failed)?, writer];
+    let mut child = invocation.spawn(both.map(Stdio::from))?;
+    let mut said = Vec::new();
+    relay_lines(reader, &mut said, on_line).map_err(failed)?;
+    finish(invocation, &mut child, &said)
 }
 
 /// Reads lines to the end, hands each on, and keeps the last ones in `tail`.
@@ -251,7 +249,7 @@ mod tests {
     #[test]
     fn lines_are_handed_on_in_order_and_output_is_captured() {
         let mut lines = Vec::new();
-        let invocation = Invocation::new("sh").args(["-c", "echo a >&2; echo b >&2"]);
+        let invocation = Invocation::new("sh").args(["-c", "echo a >&2; echo b"]);
         stream(&invocation, &mut |line| lines.push(line.to_owned())).unwrap();
         assert_eq!(lines, ["a", "b"]);
         let invocation = Invocation::new("sh").args(["-c", "echo $X"]).env("X", "it's");

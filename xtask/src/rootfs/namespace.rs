@@ -146,7 +146,7 @@ fn plan(inside: &Inside, system: &[Step]) -> SandboxPlan {
 }
 
 /// Shows the host's system folders as they are: folders read-only, links as links.
-fn system_steps() -> Result<Vec<Step>, NamespaceError> {
+pub(crate) fn system_steps() -> Result<Vec<Step>, NamespaceError> {
     let mut steps = Vec::new();
     for name in SYSTEM {
         let path = PathBuf::from(name);

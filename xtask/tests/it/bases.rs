@@ -190,3 +190,21 @@ fn an_interrupted_debian_tree_does_not_count_and_the_next_run_makes_it() {
     assert_eq!(left.len(), 1, "{left:?}");
     assert!(!left[0].starts_with(".staging/"), "{left:?}");
 }
+
+#[test]
+fn the_doctor_tells_what_is_broken_and_the_fix() {
+    if !needs_ranges() {
+        return;
+    }
+    let scene = Scene::new();
+    let said = scene.xtask(&["doctor"]);
+    assert!(said.stdout.contains("✓ user ids: "), "{said:?}");
+    assert!(said.stdout.contains("✓ namespaces: "), "{said:?}");
+    assert_eq!(scene::names(&scene.cache()), [""; 0], "it leaves nothing");
+    let broken = scene.xtask_with_one_id(&["doctor"]);
+    assert_eq!(broken.status.code(), Some(5), "{broken:?}");
+    let mut lines = broken.stdout.lines();
+    assert!(lines.next().unwrap().starts_with("✗ user ids: "), "{broken:?}");
+    let fix = lines.next().unwrap();
+    assert!(fix.contains("usermod --add-subuids") || fix.contains("install uidmap"), "{fix}");
+}
