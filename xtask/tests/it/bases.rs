@@ -58,6 +58,30 @@ fn an_archive_becomes_a_base_with_all_its_owners_and_modes() {
 }
 
 #[test]
+fn of_many_who_want_a_base_at_once_one_makes_it() {
+    if !needs_ranges() {
+        return;
+    }
+    let scene = Scene::new();
+    scene.archive_base("tiny", "images/tiny.tar", &sample_archive());
+    let start = || {
+        let mut command = scene.command(&["base", "tiny"]);
+        command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let mut ends: Vec<_> = [(); 4]
+        .map(|()| start())
+        .into_iter()
+        .map(|child| {
+            let output = child.wait_with_output().unwrap();
+            let said = String::from_utf8(output.stderr).unwrap();
+            said.lines().last().unwrap().split(',').next().unwrap().to_owned()
+        })
+        .collect();
+    ends.sort();
+    assert_eq!(ends, ["tiny: made", "tiny: reused", "tiny: reused", "tiny: reused"]);
+}
+
+#[test]
 fn compressed_archives_make_the_same_base() {
     if !needs_ranges() {
         return;

@@ -90,7 +90,7 @@ fn two_layers() -> Vec<(&'static str, Vec<u8>)> {
         Member::file("var/cache/old", 0o644, b"lower"),
         Member::file("var/cache/deep/old", 0o644, b"lower"),
         Member::file("usr/bin/tool", 0o4755, b"tool").owned_by(0, 5),
-        Member::link("bin", "usr/bin"),
+        Member::link("bin", "/usr/bin"),
         Member::file("becomes-folder", 0o644, b"lower"),
     ]);
     let upper = scene::tar(&[
@@ -128,7 +128,7 @@ fn tree(root: &Path) -> Vec<String> {
 
 const TREE: [&str; 7] = [
     "becomes-folder/in: upper",
-    "bin: -> usr/bin",
+    "bin: -> /usr/bin",
     "etc/motd: upper",
     "usr/bin/other: upper",
     "usr/bin/tool: tool",
