@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod bench;
+pub mod closure;
 pub mod definitions;
 pub mod doctor;
 pub mod explain;

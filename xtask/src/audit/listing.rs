@@ -24,6 +24,8 @@ pub struct Listing {
     pub nodes: BTreeMap<String, Node>,
     /// Names that are not UTF-8, as they print.
     pub not_utf8: Vec<String>,
+    /// Folders that could not be read, and why.
+    pub unreadable: Vec<(String, String)>,
 }
 
 /// One entry.
@@ -93,8 +95,16 @@ pub fn read(root: &Path, forbidden: &[String]) -> Result<Listing, AuditError> {
 fn walk(root: &Path) -> Result<(Listing, Vec<(String, PathBuf)>), AuditError> {
     let mut listing = Listing::default();
     let mut files = Vec::new();
-    for found in WalkDir::new(root) {
-        let found = found.map_err(|source| AuditError::Walk { root: root.to_owned(), source })?;
+    // Something mounted in a chroot, such as `/proc`, is none of its own.
+    for found in WalkDir::new(root).same_file_system(true) {
+        let found = match found {
+            Ok(found) => found,
+            Err(error) if error.depth() > 0 => {
+                listing.unreadable.push(unreadable(root, &error));
+                continue;
+            }
+            Err(source) => return Err(AuditError::Walk { root: root.to_owned(), source }),
+        };
         let relative = found.path().strip_prefix(root).unwrap_or(found.path());
         let Some(path) = relative.to_str() else {
             listing.not_utf8.push(relative.display().to_string());
@@ -118,6 +128,12 @@ fn walk(root: &Path) -> Result<(Listing, Vec<(String, PathBuf)>), AuditError> {
         listing.nodes.insert(path.to_owned(), Node { kind, mode: metadata.mode() & 0o7777 });
     }
     Ok((listing, files))
+}
+
+fn unreadable(root: &Path, error: &walkdir::Error) -> (String, String) {
+    let path = error.path().unwrap_or(root);
+    let path = path.strip_prefix(root).unwrap_or(path).display().to_string();
+    (path, error.io_error().map_or_else(|| error.to_string(), io::Error::to_string))
 }
 
 fn special(kind: std::fs::FileType) -> &'static str {

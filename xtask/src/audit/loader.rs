@@ -48,14 +48,19 @@ impl<'a> Loader<'a> {
 
     /// Returns the file that the linker loads for `needed`.
     pub fn find(&self, needed: &str, by: Requester<'_>) -> Option<(Place<'a>, &'a FileFacts)> {
+        self.view.file(&self.locate(needed, by)?)
+    }
+
+    /// Returns the path by which the linker finds `needed`, symlinks and all.
+    pub fn locate(&self, needed: &str, by: Requester<'_>) -> Option<String> {
         if needed.contains('/') {
-            return self.loadable(&self.expand(needed, by.guest));
+            return self.loadable(self.expand(needed, by.guest));
         }
-        let in_dir = |dir: &String| self.loadable(&format!("{dir}/{needed}"));
+        let in_dir = |dir: &String| self.loadable(format!("{dir}/{needed}"));
         self.searched_first(by)
             .iter()
             .find_map(in_dir)
-            .or_else(|| self.loadable(self.cache.get(needed)?))
+            .or_else(|| self.loadable(self.cache.get(needed)?.clone()))
             .or_else(|| self.system_dirs.iter().find_map(in_dir))
     }
 
@@ -102,9 +107,9 @@ impl<'a> Loader<'a> {
     }
 
     /// The linker passes over files of other architectures, and goes on searching.
-    fn loadable(&self, guest: &str) -> Option<(Place<'a>, &'a FileFacts)> {
-        let (place, facts) = self.view.file(guest)?;
-        matches!(&facts.elf, Some(Ok(elf)) if elf.runs_on(self.arch)).then_some((place, facts))
+    fn loadable(&self, guest: String) -> Option<String> {
+        let (_, facts) = self.view.file(&guest)?;
+        matches!(&facts.elf, Some(Ok(elf)) if elf.runs_on(self.arch)).then_some(guest)
     }
 }
 

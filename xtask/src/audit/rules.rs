@@ -20,6 +20,9 @@ pub fn entries(view: &MountView<'_>, path: &[String], options: &Options) -> Vec<
         .iter()
         .map(|name| Finding::error(codes::FILE_NAME_NOT_UTF8, name, "its name is not UTF-8"))
         .collect();
+    findings.extend(listing.unreadable.iter().map(|(path, why)| {
+        Finding::error(codes::FILE_UNREADABLE, path, format!("cannot be read: {why}"))
+    }));
     for (tree, node) in &listing.nodes {
         match &node.kind {
             NodeKind::Dir => {}

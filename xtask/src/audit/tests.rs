@@ -1,7 +1,7 @@
 //! Every rule, on trees that are made for it.
 
-mod made_elf;
-mod made_tree;
+pub(crate) mod made_elf;
+pub(crate) mod made_tree;
 
 use made_elf::MadeElf;
 use made_tree::{LINKER, MadeTree, yml};

@@ -2,22 +2,22 @@
 
 /// What a made ELF file says.
 #[derive(Debug, Clone, Default)]
-pub(super) struct MadeElf {
-    pub(super) machine: Option<u16>,
-    pub(super) interpreter: Option<&'static str>,
-    pub(super) soname: Option<&'static str>,
-    pub(super) needed: Vec<&'static str>,
-    pub(super) rpath: Option<&'static str>,
-    pub(super) runpath: Option<&'static str>,
+pub(crate) struct MadeElf {
+    pub(crate) machine: Option<u16>,
+    pub(crate) interpreter: Option<&'static str>,
+    pub(crate) soname: Option<&'static str>,
+    pub(crate) needed: Vec<&'static str>,
+    pub(crate) rpath: Option<&'static str>,
+    pub(crate) runpath: Option<&'static str>,
     /// Library and version.
-    pub(super) needs: Vec<(&'static str, &'static str)>,
-    pub(super) defines: Vec<&'static str>,
+    pub(crate) needs: Vec<(&'static str, &'static str)>,
+    pub(crate) defines: Vec<&'static str>,
 }
 
 const BASE: u64 = 0x40_0000;
 
 impl MadeElf {
-    pub(super) fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut body = Vec::new();
         let body_at = 64 + 3 * 56;
         let interp = self.interpreter.unwrap_or_default();

@@ -9,18 +9,18 @@ use tempfile::TempDir;
 use super::made_elf::MadeElf;
 use crate::audit::{self, Options};
 
-pub(super) const LINKER: &str = "/lib64/ld-linux-x86-64.so.2";
+pub(crate) const LINKER: &str = "/lib64/ld-linux-x86-64.so.2";
 
-pub(super) struct MadeTree(pub(super) TempDir);
+pub(crate) struct MadeTree(pub(crate) TempDir);
 
 impl MadeTree {
-    pub(super) fn new(runtime_yml: &str) -> Self {
+    pub(crate) fn new(runtime_yml: &str) -> Self {
         let tree = Self(tempfile::tempdir().unwrap());
         tree.file("runtime.yml", runtime_yml, 0o644)
     }
 
     /// A tree without faults: a linker, a libc and one program.
-    pub(super) fn sound() -> Self {
+    pub(crate) fn sound() -> Self {
         let libc = MadeElf {
             soname: Some("libc.so.6"),
             defines: vec!["GLIBC_2.2.5", "GLIBC_2.34"],
@@ -46,7 +46,7 @@ impl MadeTree {
             .link("isolated/usr/share/null", "/dev/null")
     }
 
-    pub(super) fn file(self, path: &str, text: impl AsRef<[u8]>, mode: u32) -> Self {
+    pub(crate) fn file(self, path: &str, text: impl AsRef<[u8]>, mode: u32) -> Self {
         let path = self.0.path().join(path);
         fs_err::create_dir_all(path.parent().unwrap()).unwrap();
         fs_err::write(&path, text).unwrap();
@@ -54,33 +54,33 @@ impl MadeTree {
         self
     }
 
-    pub(super) fn elf(self, path: &str, elf: &MadeElf) -> Self {
+    pub(crate) fn elf(self, path: &str, elf: &MadeElf) -> Self {
         self.file(path, elf.bytes(), 0o755)
     }
 
-    pub(super) fn link(self, path: &str, target: &str) -> Self {
+    pub(crate) fn link(self, path: &str, target: &str) -> Self {
         let path = self.0.path().join(path);
         fs_err::create_dir_all(path.parent().unwrap()).unwrap();
         symlink(target, path).unwrap();
         self
     }
 
-    pub(super) fn dir(self, path: &str) -> Self {
+    pub(crate) fn dir(self, path: &str) -> Self {
         fs_err::create_dir_all(self.0.path().join(path)).unwrap();
         self
     }
 
-    pub(super) fn without(self, path: &str) -> Self {
+    pub(crate) fn without(self, path: &str) -> Self {
         fs_err::remove_file(self.0.path().join(path)).unwrap();
         self
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 
     /// All findings, one per line.
-    pub(super) fn findings(&self) -> String {
+    pub(crate) fn findings(&self) -> String {
         let options = Options {
             arch: Arch::Amd64,
             spec: Some("made-1@1.0.0".parse().unwrap()),
@@ -95,7 +95,7 @@ impl MadeTree {
 }
 
 /// A `runtime.yml` with the usual mounts and one variable.
-pub(super) fn yml(variable: &str) -> String {
+pub(crate) fn yml(variable: &str) -> String {
     let mounts: String = ["usr", "lib", "lib64"]
         .map(|name| format!("  - {{source: isolated/{name}, target: /{name}, readonly: true}}\n"))
         .concat();
