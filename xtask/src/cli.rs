@@ -7,6 +7,7 @@ mod completions;
 mod doctor;
 mod explain;
 mod rootfs_helper;
+mod tidy;
 mod validate;
 
 use std::path::PathBuf;
@@ -45,6 +46,7 @@ enum Command {
     Man,
     #[command(name = "__rootfs", hide = true)]
     RootfsHelper(rootfs_helper::Args),
+    Tidy(tidy::Args),
     Validate(validate::Args),
 }
 
@@ -69,6 +71,7 @@ fn run(cli: &Cli) -> Result<ExitStatus, Failure> {
         Command::Explain(args) => explain::run(args),
         Command::Man => completions::man(Cli::command()),
         Command::RootfsHelper(args) => rootfs_helper::run(args),
+        Command::Tidy(args) => tidy::run(args, &cli.global),
         Command::Validate(args) => validate::run(args, &cli.global),
     }
 }

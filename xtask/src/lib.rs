@@ -8,5 +8,6 @@ pub mod doctor;
 pub mod explain;
 pub mod host;
 pub mod rootfs;
+pub mod tidy;
 pub mod tool;
 pub mod validate;

@@ -108,20 +108,17 @@ impl<'a> MountView<'a> {
     }
 
     /// Returns the guest path of an entry, if a mount shows it.
+    ///
+    /// Where several do, as `/usr/bin` and `/bin` of a merged `/usr`, it is the one that the
+    /// entry has in the tree as well: relative symlinks were made there.
     pub fn guest_of(&self, tree: &str) -> Option<String> {
-        self.mounts.iter().find_map(|(target, source)| {
+        let shown = self.mounts.iter().filter_map(|(target, source)| {
             let rest = below(tree, source)?;
             let slash = if rest.is_empty() || rest.starts_with('/') { "" } else { "/" };
             let guest = format!("{target}{slash}{rest}");
             matches!(self.at(&guest), At::Node(path, _) if path == tree).then_some(guest)
-        })
-    }
-
-    /// Returns the tree path that a guest path without symlinks has or would have.
-    pub fn tree_path(&self, guest: &str) -> Option<String> {
-        self.mounts.iter().find_map(|(target, source)| {
-            below(guest, target).map(|rest| format!("{source}{rest}").trim_matches('/').to_owned())
-        })
+        });
+        shown.max_by_key(|guest| if tree.ends_with(guest.as_str()) { guest.len() } else { 0 })
     }
 
     fn follow(

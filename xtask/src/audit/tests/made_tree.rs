@@ -32,7 +32,8 @@ impl MadeTree {
             needs: vec![("libc.so.6", "GLIBC_2.34")],
             ..MadeElf::default()
         };
-        Self::new(&yml("PATH_PREPEND: /usr/bin"))
+        let bin = "mounts:\n  - {source: isolated/bin, target: /bin}\n";
+        Self::new(&yml("PATH_PREPEND: /usr/bin").replace("mounts:\n", bin))
             .elf("isolated/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2", &MadeElf::default())
             .elf("isolated/usr/lib/x86_64-linux-gnu/libc.so.6", &libc)
             .link(
@@ -43,6 +44,9 @@ impl MadeTree {
             .link("isolated/lib64", "usr/lib64")
             .elf("isolated/usr/bin/program", &program)
             .file("isolated/usr/bin/script", "#!/usr/bin/program -x\n", 0o755)
+            .link("isolated/bin", "usr/bin")
+            .link("isolated/usr/bin/away", "../lib64/ld-linux-x86-64.so.2")
+            .link("isolated/usr/bin/further", "../share/null")
             .link("isolated/usr/share/null", "/dev/null")
     }
 
