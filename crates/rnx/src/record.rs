@@ -77,17 +77,18 @@ pub fn read(layout: &Layout, spec: &RuntimeSpec) -> Result<Record, RecordError> 
     read_file(&layout.record(spec))
 }
 
-/// Writes a file so that it is there as a whole or not at all, whatever happens.
+/// Writes a file of an install so that it is there as a whole or not at all, whatever happens. The caller holds the
+/// install's lock.
 pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), RecordError> {
     let error = |source| RecordError::Write { path: path.to_owned(), source };
-    let dir = path.parent().unwrap_or(path);
-    let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(dir).map_err(error)?;
+    // One name for all attempts: what a crash leaves is known by it.
+    let new = path.with_added_extension("new");
+    let mut file = fs::File::create(&new).map_err(error)?;
     file.write_all(bytes).map_err(error)?;
-    let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    file.as_file().set_permissions(readable).map_err(error)?;
-    file.as_file().sync_all().map_err(error)?;
-    file.persist(path).map_err(|persist| error(persist.error))?;
-    sync_dir(dir)
+    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644)).map_err(error)?;
+    file.sync_all().map_err(error)?;
+    fs::rename(&new, path).map_err(error)?;
+    sync_dir(path.parent().unwrap_or(path))
 }
 
 /// Flushes the names in a folder to disk.
@@ -113,7 +114,7 @@ pub(crate) fn settle_one(layout: &Layout, spec: &RuntimeSpec) -> Result<(), Reco
     if folder.is_none() {
         remove(&record)?;
     }
-    remove_stale_indexes(layout, spec)?;
+    remove_leftovers(layout, spec)?;
     remove(&layout.staged(spec))?;
     alias::refresh(layout, &spec.name).map_err(RecordError::Alias)
 }
@@ -125,9 +126,6 @@ pub fn settle(layout: &Layout) -> Result<(), RecordError> {
         found.extend(folder_spec(&name));
     }
     for name in names(&layout.state())? {
-        if name.starts_with(".new-") {
-            continue;
-        }
         let next = name.strip_suffix(".json.next").and_then(folder_spec);
         let orphan = name
             .strip_suffix(".json")
@@ -208,8 +206,8 @@ fn read_file(path: &Path) -> Result<Record, RecordError> {
     Ok(record)
 }
 
-/// Removes the indexes of this install that its record does not name.
-fn remove_stale_indexes(layout: &Layout, spec: &RuntimeSpec) -> Result<(), RecordError> {
+/// Removes the indexes of this install that its record does not name, and what was being written.
+fn remove_leftovers(layout: &Layout, spec: &RuntimeSpec) -> Result<(), RecordError> {
     let current = match read_file(&layout.record(spec)) {
         Ok(record) => Some(layout.index(spec, record.archive)),
         Err(RecordError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => None,
@@ -217,12 +215,17 @@ fn remove_stale_indexes(layout: &Layout, spec: &RuntimeSpec) -> Result<(), Recor
         Err(_) => return Ok(()),
     };
     for name in names(&layout.state())? {
-        let of_this = name
+        let written = name.strip_suffix(".new");
+        let whole = written.unwrap_or(&name);
+        let of_record = whole.strip_suffix(".next").unwrap_or(whole).strip_suffix(".json");
+        let of_index = whole
             .strip_suffix(".files.json")
             .and_then(|name| name.rsplit_once('.'))
-            .is_some_and(|(folder, _digest)| folder == spec.folder());
+            .map(|(folder, _digest)| folder);
         let path = layout.state().join(&name);
-        if of_this && current.as_ref() != Some(&path) {
+        let of_this = |folder: Option<&str>| folder == Some(spec.folder().as_str());
+        let stale_index = of_this(of_index) && current.as_ref() != Some(&path);
+        if stale_index || (written.is_some() && of_this(of_record)) {
             remove(&path)?;
         }
     }

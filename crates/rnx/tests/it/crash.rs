@@ -78,6 +78,16 @@ fn every_half_done_state_is_put_right() {
     settle();
     assert_eq!(rnx.layout(), whole);
 
+    // Killed while it wrote the index of another archive, or the record of it.
+    half_tree();
+    for file in ["demo-1.10.0.0123456789abcdef.files.json", "demo-1.10.0.json.next.new"] {
+        fs::write(at(".state").join(file), "{").unwrap();
+        fs::write(at(".state").join(format!("{file}.new")), "{").unwrap();
+    }
+    fs::remove_file(at(".state/demo-1.10.0.json.next.new.new")).unwrap();
+    settle();
+    assert_eq!(rnx.layout(), whole);
+
     // Killed after a removal moved the folder away.
     fs::create_dir_all(&staged).unwrap();
     fs::rename(&dir, staged.join("tree")).unwrap();
