@@ -7,9 +7,10 @@ use fs_err as fs;
 use rnx_archive::pack::pack;
 use rnx_archive::tree::Tree;
 use rnx_spec::artifact::{SourceDateEpoch, archive_file, definition_file};
-use rnx_spec::registry::{self, Artifact, Definition, Registry, Release, Requires};
+use rnx_spec::registry::{self, Artifact, Definition, Part, Registry, Release, Requires};
 use rnx_spec::runtime_yml::{Mount, Requirements, RuntimeYml};
-use rnx_spec::{Platform, RuntimeSpec, runtime_yml};
+use rnx_spec::{Digest, Platform, RuntimeSpec, runtime_yml};
+use sha2::{Digest as _, Sha256};
 
 /// The time that all fixtures carry.
 pub const NOW: &str = "2026-11-23T10:00:00Z";
@@ -67,6 +68,29 @@ impl RegistryFolder {
             artifacts,
         };
         self.registry = registry::insert(&self.registry, &release, NOW).unwrap();
+        self.write();
+    }
+
+    /// Cuts a published archive in two, and deletes the whole: only the parts can be installed.
+    pub fn cut(&mut self, spec: &str, platform: &str) {
+        let whole = self.archive(spec, platform);
+        let (spec, platform) = (spec.parse().unwrap(), platform.parse().unwrap());
+        let bytes = fs::read(&whole).unwrap();
+        fs::remove_file(&whole).unwrap();
+        let mut release = self.registry.get(&spec).unwrap().clone();
+        let artifact = release.artifacts.get_mut(&platform).unwrap();
+        let halves = bytes.split_at(bytes.len() / 3);
+        for (number, half) in [halves.0, halves.1].into_iter().enumerate() {
+            let file = format!("{}.part{:02}", archive_file(&spec, platform), number + 1);
+            fs::write(self.path.join(&file), half).unwrap();
+            artifact.parts.push(Part {
+                url: file.parse().unwrap(),
+                digest: Digest::from_bytes(Sha256::digest(half).into()),
+                size_bytes: half.len() as u64,
+            });
+        }
+        let empty = Registry::empty(NOW).unwrap();
+        self.registry = registry::insert(&empty, &release, NOW).unwrap();
         self.write();
     }
 

@@ -69,6 +69,26 @@ fn a_broken_download_goes_on_where_it_stopped() {
 }
 
 #[test]
+fn an_archive_in_parts_is_put_together() {
+    let mut rnx = Rnx::new();
+    rnx.registry.cut("demo@1.10.0", "ubuntu-amd64");
+    let server = FileServer::start(rnx.registry.path());
+    let part = format!("{ARCHIVE}.part02");
+    server.misbehave(&part, Fault::TruncateOnceAt(1000));
+    let shown = rnx.run_at(&server.url(""), &["runtime", "install", "demo"]);
+    assert!(shown.ends_with("status 0"), "{shown}");
+    assert_eq!(server.requests_for(&part), 2);
+    assert_eq!(rnx.layout().len(), 4);
+    assert!(rnx.run(&["runtime", "verify"]).ends_with("status 0"));
+
+    server.misbehave(&part, Fault::Replace(vec![0; 10]));
+    let shown = rnx.run_at(&server.url(""), &["runtime", "install", "demo", "--force"]);
+    assert!(shown.ends_with("status 4"), "{shown}");
+    assert_eq!(rnx.layout().len(), 5, "the first part is kept for the next attempt");
+    assert!(rnx.run(&["runtime", "verify"]).ends_with("status 0"));
+}
+
+#[test]
 fn many_processes_download_once() {
     let rnx = Rnx::new();
     let server = FileServer::start(rnx.registry.path());
