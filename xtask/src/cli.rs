@@ -6,8 +6,13 @@ mod base;
 mod completions;
 mod doctor;
 mod explain;
+mod new;
 mod rootfs_helper;
+<<<<<<< HEAD
 mod tidy;
+=======
+mod schema;
+>>>>>>> 12d6943 (xtask: new, and the schemas, which agree with a validator from outside)
 mod validate;
 
 use std::path::PathBuf;
@@ -42,11 +47,16 @@ enum Command {
     Completions(completions::Args),
     Doctor(doctor::Args),
     Explain(explain::Args),
+    New(new::Args),
     /// Print the manual page
     Man,
     #[command(name = "__rootfs", hide = true)]
     RootfsHelper(rootfs_helper::Args),
+<<<<<<< HEAD
     Tidy(tidy::Args),
+=======
+    Schema(schema::Args),
+>>>>>>> 12d6943 (xtask: new, and the schemas, which agree with a validator from outside)
     Validate(validate::Args),
 }
 
@@ -69,9 +79,14 @@ fn run(cli: &Cli) -> Result<ExitStatus, Failure> {
         Command::Doctor(args) => doctor::run(args),
         Command::Completions(args) => Ok(completions::run(args, Cli::command())),
         Command::Explain(args) => explain::run(args),
+        Command::New(args) => new::run(args, &cli.global),
         Command::Man => completions::man(Cli::command()),
         Command::RootfsHelper(args) => rootfs_helper::run(args),
+<<<<<<< HEAD
         Command::Tidy(args) => tidy::run(args, &cli.global),
+=======
+        Command::Schema(args) => schema::run(args, &cli.global),
+>>>>>>> 12d6943 (xtask: new, and the schemas, which agree with a validator from outside)
         Command::Validate(args) => validate::run(args, &cli.global),
     }
 }

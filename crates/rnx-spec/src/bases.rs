@@ -84,6 +84,11 @@ impl Bases {
     }
 }
 
+/// Returns the JSON Schema of `runtimes/bases.yaml`.
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(BasesDocument).to_value()
+}
+
 /// Reads `runtimes/bases.yaml` and reports what is wrong with it.
 pub fn parse(text: &str) -> Parsed<Bases> {
     let document: BasesDocument = match serde_saphyr::from_str(text) {
@@ -117,7 +122,7 @@ pub fn parse(text: &str) -> Parsed<Bases> {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "Joblet runtime bases")]
-pub struct BasesDocument {
+struct BasesDocument {
     /// The bases by name.
     #[schemars(with = "BTreeMap<String, BaseDocument>")]
     bases: BTreeMap<String, BaseDocument>,

@@ -1,5 +1,6 @@
 //! `runtimes/<name>/manifest.yaml`: what an author says about a runtime.
 
+mod document;
 mod entries;
 mod lower;
 mod read;
@@ -137,6 +138,11 @@ pub fn parse(text: &str) -> Parsed<Manifest> {
     let mut diagnostics = report.diagnostics;
     diagnostics.sort_by_key(|d| d.span.as_ref().map_or(usize::MAX, |Span(range)| range.start));
     Parsed { value, diagnostics }
+}
+
+/// Returns the JSON Schema of manifests.
+pub fn schema() -> serde_json::Value {
+    document::schema()
 }
 
 /// Returns where a value stands: keys from the root, the last of which may be an item of a list.

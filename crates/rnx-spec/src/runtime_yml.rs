@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The variable of [`RuntimeYml::environment`] that is put before `PATH` instead of being set.
 pub const PATH_PREPEND: &str = "PATH_PREPEND";
 
 /// The document at the root of every archive and install.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RuntimeYml {
     pub name: String,
     /// The version, as a string: YAML would read `1.10` as a number.
@@ -23,7 +24,7 @@ pub struct RuntimeYml {
 }
 
 /// One mount of a runtime.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Mount {
     /// Relative to the runtime's folder, for example `isolated/usr`.
     pub source: String,
@@ -34,7 +35,7 @@ pub struct Mount {
 }
 
 /// What a host needs in order to run this build of the runtime.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Requirements {
     #[serde(default)]
     pub architectures: Vec<String>,
@@ -53,6 +54,11 @@ pub struct WriteRuntimeYmlError(#[from] serde_saphyr::ser::Error);
 /// Reads a `runtime.yml`. Unknown keys are accepted: daemons add their own.
 pub fn parse(text: &str) -> Result<RuntimeYml, ParseRuntimeYmlError> {
     Ok(serde_saphyr::from_str(text)?)
+}
+
+/// Returns the JSON Schema of `runtime.yml`.
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(RuntimeYml).to_value()
 }
 
 /// Writes a `runtime.yml`; the same document gives the same bytes.

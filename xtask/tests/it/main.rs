@@ -3,4 +3,6 @@
 
 mod bases;
 mod explain;
+mod new;
+mod schema;
 mod validate;

@@ -61,10 +61,7 @@ fn source(report: &mut Report<'_>, item: &Node) -> Option<Source> {
             .ok()
     });
     let sha256 = sha256.and_then(|node| {
-        let text = match &node.value {
-            Value::Plain(_, text) if text.len() == 64 => text.clone(),
-            _ => read::text(report, node, "`sha256`")?,
-        };
+        let text = read::text(report, node, "`sha256`")?;
         text.parse::<Digest>()
             .map_err(|e| report.error(codes::SOURCE_DIGEST_INVALID, &node.span, e.to_string()))
             .ok()
