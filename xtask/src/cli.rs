@@ -8,11 +8,8 @@ mod doctor;
 mod explain;
 mod new;
 mod rootfs_helper;
-<<<<<<< HEAD
-mod tidy;
-=======
 mod schema;
->>>>>>> 12d6943 (xtask: new, and the schemas, which agree with a validator from outside)
+mod tidy;
 mod validate;
 
 use std::path::PathBuf;
@@ -52,11 +49,8 @@ enum Command {
     Man,
     #[command(name = "__rootfs", hide = true)]
     RootfsHelper(rootfs_helper::Args),
-<<<<<<< HEAD
     Tidy(tidy::Args),
-=======
     Schema(schema::Args),
->>>>>>> 12d6943 (xtask: new, and the schemas, which agree with a validator from outside)
     Validate(validate::Args),
 }
 
@@ -82,11 +76,8 @@ fn run(cli: &Cli) -> Result<ExitStatus, Failure> {
         Command::New(args) => new::run(args, &cli.global),
         Command::Man => completions::man(Cli::command()),
         Command::RootfsHelper(args) => rootfs_helper::run(args),
-<<<<<<< HEAD
         Command::Tidy(args) => tidy::run(args, &cli.global),
-=======
         Command::Schema(args) => schema::run(args, &cli.global),
->>>>>>> 12d6943 (xtask: new, and the schemas, which agree with a validator from outside)
         Command::Validate(args) => validate::run(args, &cli.global),
     }
 }
