@@ -100,8 +100,9 @@ pub fn install(
     progress: &mut dyn Progress,
 ) -> Result<Outcome, InstallError> {
     for dir in [layout.base().to_owned(), layout.store(), layout.staging(), layout.state()] {
-        fs::create_dir_all(&dir)
-            .map_err(|source| InstallError::MakeFolder { path: dir, source })?;
+        if !dir.is_dir() {
+            make_dir(&dir)?;
+        }
     }
     let guard = lock(layout, &plan.resolved.spec, progress)?;
     let outcome = install_locked(layout, fetcher, plan, now, progress);
@@ -305,6 +306,7 @@ fn place(layout: &Layout, spec: &RuntimeSpec) -> Result<(), InstallError> {
     record::sync_dir(layout.base()).map_err(InstallError::Record)
 }
 
+/// Makes a folder that everyone may read, whatever the umask.
 fn make_dir(path: &Path) -> Result<(), InstallError> {
     fs::create_dir_all(path)
         .and_then(|()| fs::set_permissions(path, PermissionsExt::from_mode(0o755)))

@@ -83,6 +83,18 @@ fn a_blob_is_fetched_once() {
 }
 
 #[test]
+fn many_who_want_a_blob_fetch_it_once() {
+    let bench = Bench::new();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| assert_eq!(bench.add(&bench.request()).unwrap(), bench.content));
+        }
+    });
+    assert_eq!(bench.server.requests().len(), 1);
+    assert_eq!(names(&bench.store()).len(), 1);
+}
+
+#[test]
 fn what_broke_off_is_taken_up_again() {
     let bench = Bench::new();
     bench.server.misbehave("blob", Fault::TruncateOnceAt(200_000));

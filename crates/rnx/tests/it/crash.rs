@@ -73,10 +73,12 @@ fn every_half_done_state_is_put_right() {
     half_tree();
     let text = fs::read_to_string(&record).unwrap();
     let inode = text.find("\"inode\": ").unwrap() + 9;
-    fs::write(&next, format!("{}9{}", &text[..inode], &text[inode..])).unwrap();
+    let other = format!("{}9{}", &text[..inode], &text[inode..]);
+    fs::write(&next, other.replace("\"installed_at\": \"2", "\"installed_at\": \"1")).unwrap();
     assert_eq!(listed(), 1);
     settle();
     assert_eq!(rnx.layout(), whole);
+    assert_eq!(fs::read_to_string(&record).unwrap(), text);
 
     // Killed while it wrote the index of another archive, or the record of it.
     half_tree();

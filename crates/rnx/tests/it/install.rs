@@ -52,7 +52,8 @@ fn what_is_installed_is_not_installed_again_unless_forced() {
     // A pinned version that is there needs no registry.
     assert_eq!(rnx.run_at("/nowhere", &["runtime", "install", "demo@1.10.0"]), again);
 
-    fs::write(rnx.base.join(HELLO), "damaged").unwrap();
+    // As long as it was.
+    fs::write(rnx.base.join(HELLO), "#!/bin/sh\necho evil@1.10.0\n").unwrap();
     fs::write(rnx.base.join("demo-1.10.0/more"), "").unwrap();
     fs::remove_file(rnx.base.join("demo-1.10.0/isolated/usr/bin/hi")).unwrap();
     assert_snapshot!(rnx.run(&["runtime", "verify"]));
