@@ -15,13 +15,15 @@ paths_wanted() {
     /^\/usr\/share\/doc\/[^\/]+$/ { next }
     /^\/usr\/share\/(bug|doc|doc-base|gdb|gnome|info|lintian|linda|man|menu|pixmaps|reportbug)(\/|$)/ { next }
     /^\/usr\/share\/(applications|bash-completion|debhelper|debianutils|fish|icons|initramfs-tools|zsh)(\/|$)/ { next }
-    /^\/usr\/share\/(apport|base-files|base-passwd|dpkg|keyrings|metainfo|polkit-1|python3\/runtime.d|util-linux)(\/|$)/ { next }
+    /^\/usr\/share\/(apport|base-files|base-passwd|dpkg|keyrings|metainfo|polkit-1|util-linux)(\/|$)/ { next }
     /^\/usr\/share\/locale\// { next }
     /^\/usr\/(include|games|src)(\/|$)/ { next }
     /^\/usr\/lib\/(systemd|udev|init|tmpfiles\.d|sysusers\.d|sysctl\.d|pkgconfig|valgrind)(\/|$)/ { next }
     /^\/usr\/lib\/[^\/]+\/pkgconfig(\/|$)/ { next }
     /^\/etc\/(alternatives|apt|cron[^\/]*|debconf.conf|default|dpkg|init\.d|kernel|logrotate\.d|pam\.conf|bash_completion\.d|issue|issue\.net|libaudit\.conf|profile\.d|rmt)(\/|$)/ { next }
     /^\/etc\/(pam\.d|perl|security|selinux|skel|sysctl\.[^\/]*|systemd|update-motd\.d|ca-certificates|motd)(\/|$)/ { next }
+    # Set up Python packages of the distro, which a tree has no use for.
+    /^\/usr\/bin\/py3(clean|compile|versions)$/ || /^\/usr\/share\/python3(\/|$)/ { next }
     /^\/(boot|dev|home|media|mnt|opt|proc|root|run|srv|sys|tmp|var)(\/|$)/ { next }
     /\/__pycache__(\/|$)/ || /\.py[co]$/ || /\.l?a$/ { next }
     /^\/\.?$/ || $0 == "" { next }

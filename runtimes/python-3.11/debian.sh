@@ -21,8 +21,6 @@ python_pip_install python3.11 requirements.txt
 # Without Perl these cannot start; and cgi.py asks for a Python in /usr/local.
 tree_drop_scripts /usr/bin/perl
 tree_link /usr/local/bin/python /usr/bin/python3.11
-# What Debian's packages of Python modules are set up with.
-tree_trim /usr/bin/{py3clean,py3compile,py3versions} /usr/share/python3
 # git's servers, and the second copies of its program.
 tree_trim /usr/bin/{git-shell,scalar} \
   /usr/lib/git-core/{git-daemon,git-http-backend,git-http-push,git-imap-send,git-shell,scalar} /usr/share/{gitweb,perl5}

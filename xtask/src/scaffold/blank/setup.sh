@@ -5,7 +5,7 @@ set -eu
 . "${JOBLET_LIB:-/joblet/lib.sh}"
 
 # What the runtime is made of; what these packages depend on comes with them.
-packages=(base-files bash coreutils libc-bin)
+packages=(base-files bash coreutils dash libc-bin)
 
 packages_install "${packages[@]}"
 packages_export "${packages[@]}"

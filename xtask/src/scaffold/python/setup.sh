@@ -5,7 +5,7 @@ set -eu
 . "${JOBLET_LIB:-/joblet/lib.sh}"
 
 # What the runtime is made of; what these packages depend on comes with them.
-packages=(base-files bash ca-certificates coreutils libc-bin openssl python3 python-is-python3 tzdata)
+packages=(base-files bash ca-certificates coreutils dash libc-bin openssl python3 python-is-python3 tzdata)
 # Only to build with.
 tools=(python3-pip-whl)
 
@@ -15,6 +15,9 @@ packages_export "${packages[@]}"
 if [ -e requirements.txt ]; then
   python_pip_install python3.11 requirements.txt
 fi
+# Perl is left out, so its scripts could not start; and cgi.py asks for a Python in /usr/local.
+tree_drop_scripts /usr/bin/perl
+tree_link /usr/local/bin/python /usr/bin/python3.11
 tree_finish
 
 python_compile python3.11 /usr/lib/python3.11
