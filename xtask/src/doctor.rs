@@ -52,7 +52,7 @@ pub fn examine(caller: &Caller, path: &OsStr, cache_dir: &Path) -> Report {
     let missing = tools::missing_tools(&needs, path);
     let mut checks = vec![ids(&identity), namespaces(&identity, cache_dir)];
     checks.extend(needs.iter().map(|need| programs(*need, path)));
-    checks.extend([Arch::Amd64, Arch::Arm64].map(architecture));
+    checks.extend([Arch::Amd64, Arch::Arm64].map(|arch| architecture(arch, path)));
     Report { checks, missing }
 }
 
@@ -137,6 +137,7 @@ fn fix(error: &Probe, sysctls: &Sysctls) -> String {
 fn programs(need: Need, path: &OsStr) -> Check {
     let (name, optional) = match need {
         Need::Debootstrap => ("Debian bases", false),
+        Need::Foreign => ("foreign Debian bases", true),
         Need::Ids => ("newuidmap", false),
         Need::Xz => ("xz archives", true),
         Need::Zstd => ("zstd archives", true),
@@ -153,13 +154,19 @@ fn programs(need: Need, path: &OsStr) -> Check {
     Check { name, outcome }
 }
 
-fn architecture(arch: Arch) -> Check {
+fn architecture(arch: Arch, path: &OsStr) -> Check {
     let name = match arch {
         Arch::Amd64 => "amd64 programs",
         Arch::Arm64 => "arm64 programs",
     };
     let outcome = match host::binfmt(arch) {
         Binfmt::Native => Outcome::Works("native".to_owned()),
+        Binfmt::Emulated if !tools::missing_tools(&[Need::Foreign], path).is_empty() => {
+            Outcome::Limited {
+                lacks: "emulated, but `mmdebstrap` makes no base without `arch-test`".to_owned(),
+                fix: "`sudo apt-get install arch-test`".to_owned(),
+            }
+        }
         Binfmt::Emulated => Outcome::Works("emulated, many times slower".to_owned()),
         Binfmt::Missing(problem) => {
             Outcome::Limited { lacks: problem.to_string(), fix: problem.fix() }

@@ -30,8 +30,8 @@ impl BinfmtProblem {
     pub fn fix(&self) -> String {
         match self {
             Self::None { .. } => {
-                "install the emulator and its registration: `sudo apt-get install \
-                                  qemu-user-static binfmt-support`"
+                "install the emulator and its registration: `sudo apt-get install qemu-user-static \
+                 binfmt-support arch-test`"
                     .to_owned()
             }
             Self::Off { entry } => {

@@ -20,6 +20,8 @@ pub struct MissingTool {
 pub enum Need {
     /// A Debian base is made.
     Debootstrap,
+    /// A Debian base of an emulated architecture is made.
+    Foreign,
     /// An ordinary user builds.
     Ids,
     /// A base archive has this compression.
@@ -64,12 +66,15 @@ impl Need {
                 "verifies Debian's packages",
             ),
         ];
+        const FOREIGN: &[MissingTool] =
+            &[tool("arch-test", "arch-test", "tells `mmdebstrap` whether an emulator works")];
         const IDS: &[MissingTool] =
             &[tool("newuidmap", "uidmap", "gives an ordinary user's build more than one id")];
         const XZ: &[MissingTool] = &[tool("xz", "xz-utils", "reads `.tar.xz` bases")];
         const ZSTD: &[MissingTool] = &[tool("zstd", "zstd", "reads `.tar.zst` bases and layers")];
         match self {
             Self::Debootstrap => DEBOOTSTRAP,
+            Self::Foreign => FOREIGN,
             Self::Ids => IDS,
             Self::Xz => XZ,
             Self::Zstd => ZSTD,

@@ -19,6 +19,7 @@ pub(crate) const STAGING: &str = "/mnt/base";
 /// Where our own program is seen inside.
 const HELPER: &str = "/mnt/xtask";
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const BINFMT: &str = "/proc/sys/fs/binfmt_misc";
 const TMP_BYTES_MAX: u64 = 2 << 30;
 
 /// What a program of the host needs of it: itself, its libraries and settings, and name resolution.
@@ -120,6 +121,10 @@ fn plan(inside: &Inside, system: &[Step]) -> SandboxPlan {
         Step::Dev { guest: "/dev".into() },
         bind(inside.staging, STAGING, Access::ReadWrite),
     ]);
+    // Where there are emulators, `mmdebstrap` looks at how they are registered.
+    if Path::new(BINFMT).join("status").exists() {
+        steps.push(bind(BINFMT.as_ref(), BINFMT, Access::ReadOnly));
+    }
     let mut argv = vec![inside.invocation.program.clone()];
     if let Some(helper) = inside.helper {
         steps.push(bind(helper, HELPER, Access::ReadOnly));
