@@ -2,6 +2,7 @@
 
 pub mod pack;
 pub mod unpack;
+pub mod validate;
 
 use std::fmt;
 use std::io;
@@ -57,6 +58,10 @@ pub enum BenchError {
     Scratch { path: PathBuf, source: io::Error },
     #[error("failed to read the peak memory of this process")]
     Memory { source: io::Error },
+    #[error("failed to validate the generated definitions")]
+    Validate { source: crate::validate::ValidateError },
+    #[error("the generated definitions have {errors} errors, and should have none")]
+    Findings { errors: usize },
 }
 
 /// A way that is measured, and its durations so far.
