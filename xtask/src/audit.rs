@@ -13,6 +13,7 @@ pub mod runtime;
 pub mod target;
 pub mod view;
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -118,12 +119,24 @@ fn runtime_yml(path: &Path) -> Result<String, String> {
 }
 
 impl Finding {
+    /// Whether it ends a build.
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+
     pub(crate) fn error(code: Code, path: &str, message: impl Into<String>) -> Self {
         Self { severity: Severity::Error, code, path: path.to_owned(), message: message.into() }
     }
 
     pub(crate) fn warning(code: Code, path: &str, message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, code, path: path.to_owned(), message: message.into() }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let severity = if self.is_error() { "error" } else { "warning" };
+        write!(f, "{severity}[{}]: {} {}", self.code, self.path, self.message)
     }
 }
 

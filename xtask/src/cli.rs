@@ -3,14 +3,20 @@
 
 mod audit;
 mod base;
+mod build;
+mod ci;
 mod completions;
 mod doctor;
 mod explain;
 mod new;
+mod progress;
 mod rootfs_helper;
 mod schema;
+mod shell;
 mod tidy;
+mod try_run;
 mod validate;
+mod workshop;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -41,6 +47,8 @@ pub(crate) struct Global {
 enum Command {
     Audit(audit::Args),
     Base(base::Args),
+    Build(build::Args),
+    Ci(ci::Args),
     Completions(completions::Args),
     Doctor(doctor::Args),
     Explain(explain::Args),
@@ -51,6 +59,8 @@ enum Command {
     RootfsHelper(rootfs_helper::Args),
     Tidy(tidy::Args),
     Schema(schema::Args),
+    Shell(shell::Args),
+    Try(try_run::Args),
     Validate(validate::Args),
 }
 
@@ -71,6 +81,8 @@ fn run(cli: &Cli) -> Result<ExitStatus, Failure> {
         Command::Audit(args) => audit::run(args, &cli.global),
         Command::Base(args) => base::run(args, &cli.global),
         Command::Doctor(args) => doctor::run(args),
+        Command::Build(args) => build::run(args, &repo(&cli.global)?),
+        Command::Ci(args) => ci::run(args, &repo(&cli.global)?),
         Command::Completions(args) => Ok(completions::run(args, Cli::command())),
         Command::Explain(args) => explain::run(args),
         Command::New(args) => new::run(args, &cli.global),
@@ -78,6 +90,8 @@ fn run(cli: &Cli) -> Result<ExitStatus, Failure> {
         Command::RootfsHelper(args) => rootfs_helper::run(args),
         Command::Tidy(args) => tidy::run(args, &cli.global),
         Command::Schema(args) => schema::run(args, &cli.global),
+        Command::Shell(args) => shell::run(args, &repo(&cli.global)?),
+        Command::Try(args) => try_run::run(args, &repo(&cli.global)?),
         Command::Validate(args) => validate::run(args, &cli.global),
     }
 }

@@ -50,9 +50,9 @@ pub enum CloseError {
     Copy { step: CopyStep, source: io::Error },
 }
 
-/// Copies what the runtime in the folder `root` needs from the root filesystem `chroot`, and
-/// returns what was copied. What the chroot lacks too is left for the audit to find. ⚡
-pub fn complete(root: &Path, chroot: &Path, arch: Arch) -> Result<Vec<CopyStep>, CloseError> {
+/// Copies what the runtime in the folder `root` needs from the root filesystem that `layers` are, the
+/// uppermost first, and returns what was copied. What it lacks too is left for the audit to find. ⚡
+pub fn complete(root: &Path, layers: &[&Path], arch: Arch) -> Result<Vec<CopyStep>, CloseError> {
     let mut copied = Vec::new();
     let mut chroot_listing: Option<Listing> = None;
     for _ in 0..ROUNDS_MAX {
@@ -63,7 +63,7 @@ pub fn complete(root: &Path, chroot: &Path, arch: Arch) -> Result<Vec<CopyStep>,
             break;
         }
         if chroot_listing.is_none() {
-            let read = listing::read(chroot, &[]);
+            let read = layered(layers);
             chroot_listing = Some(read.map_err(|source| CloseError::ReadChroot { source })?);
         }
         let steps = chroot_listing.as_ref().map_or(vec![], |chroot| plan(&tree, chroot, arch));
@@ -71,12 +71,22 @@ pub fn complete(root: &Path, chroot: &Path, arch: Arch) -> Result<Vec<CopyStep>,
             break;
         }
         for step in steps {
-            copy(&step, root, chroot)
+            copy(&step, root, layers)
                 .map_err(|source| CloseError::Copy { step: step.clone(), source })?;
             copied.push(step);
         }
     }
     Ok(copied)
+}
+
+/// Reads layers as the overlay shows them, but for what an upper layer took away: a library that is gone is
+/// brought back at worst.
+fn layered(layers: &[&Path]) -> Result<Listing, AuditError> {
+    let mut all = Listing::default();
+    for layer in layers.iter().rev() {
+        all.nodes.extend(listing::read(layer, &[])?.nodes);
+    }
+    Ok(all)
 }
 
 /// Plans to bring what `tree` lacks and `chroot` has, with the symlinks on the way to it.
@@ -157,8 +167,10 @@ fn destination(guest: &str, view: &MountView<'_>) -> Option<String> {
     (!view.listing().nodes.contains_key(&path)).then_some(path)
 }
 
-fn copy(step: &CopyStep, root: &Path, chroot: &Path) -> io::Result<()> {
-    let (from, to) = (chroot.join(&step.from), root.join(&step.to));
+fn copy(step: &CopyStep, root: &Path, layers: &[&Path]) -> io::Result<()> {
+    let to = root.join(&step.to);
+    let mut places = layers.iter().map(|layer| layer.join(&step.from));
+    let from = places.find(|place| place.symlink_metadata().is_ok()).unwrap_or_default();
     if let Some(parent) = to.parent() {
         fs_err::create_dir_all(parent)?;
     }
@@ -208,7 +220,7 @@ mod tests {
             .elf(&format!("{multiarch}/libc.so.6"), &needs("libnowhere.so"))
             .elf(&format!("{multiarch}/ld.so"), &MadeElf::default())
             .link("usr/lib64/ld-linux-x86-64.so.2", "/lib/x86_64-linux-gnu/ld.so");
-        let copied = complete(tree.path(), chroot.path(), Arch::Amd64).unwrap();
+        let copied = complete(tree.path(), &[chroot.path()], Arch::Amd64).unwrap();
         let copied: Vec<String> = copied.iter().map(ToString::to_string).collect();
         insta::assert_snapshot!(copied.join("\n"), @r"
     isolated/usr/lib/x86_64-linux-gnu/ld.so <- /usr/lib/x86_64-linux-gnu/ld.so (needed by isolated/usr/bin/program)
@@ -220,6 +232,6 @@ mod tests {
         insta::assert_snapshot!(tree.findings(), @r"
     Error[RT0363]: isolated/usr/lib/x86_64-linux-gnu/libc.so.6: needs `libnowhere.so`, which is in none of /lib/x86_64-linux-gnu, /usr/lib/x86_64-linux-gnu, /lib64, /usr/lib64, /lib, /usr/lib, /usr/local/lib
     ");
-        assert_eq!(complete(tree.path(), chroot.path(), Arch::Amd64).unwrap(), []);
+        assert_eq!(complete(tree.path(), &[chroot.path()], Arch::Amd64).unwrap(), []);
     }
 }

@@ -141,6 +141,7 @@ fn programs(need: Need, path: &OsStr) -> Check {
         Need::Ids => ("newuidmap", false),
         Need::Xz => ("xz archives", true),
         Need::Zstd => ("zstd archives", true),
+        Need::Tests => ("tests of this repository", true),
     };
     let missing = tools::missing_tools(&[need], path);
     let lacks: Vec<_> = missing.iter().map(ToString::to_string).collect();

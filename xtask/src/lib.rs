@@ -2,14 +2,19 @@
 
 pub mod audit;
 pub mod bench;
+pub mod build;
+pub mod ci;
 pub mod closure;
 pub mod codegen;
 pub mod definitions;
 pub mod doctor;
 pub mod explain;
 pub mod host;
+pub mod local_registry;
 pub mod rootfs;
+pub mod runtime_tests;
 pub mod scaffold;
+pub mod sources;
 pub mod tidy;
 pub mod tool;
 pub mod validate;

@@ -31,7 +31,7 @@ pub use crate::rootfs::plan::{ResolvedBase, plan};
 pub use crate::rootfs::probe::{Probe, probe};
 
 /// What of the host takes part in making a base.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct Provisioning<'a> {
     /// The folder that `bases/` lies in.
     pub cache_dir: &'a Path,
@@ -170,6 +170,6 @@ fn debootstrap(
 }
 
 /// Deletes a folder whose files belong to ids that only the namespace can act for.
-fn remove_tree(path: &Path, host: &Provisioning) -> Result<(), RootfsError> {
+pub(crate) fn remove_tree(path: &Path, host: &Provisioning) -> Result<(), RootfsError> {
     inside::remove(path, host)
 }

@@ -18,6 +18,8 @@ pub struct Invocation {
     pub args: Vec<OsString>,
     /// Set on top of the caller's environment.
     pub env: Vec<(OsString, OsString)>,
+    /// Where the program starts; where the caller is, if `None`.
+    pub dir: Option<PathBuf>,
 }
 
 /// What a program that succeeded wrote.
@@ -53,7 +55,7 @@ impl ToolError {
 impl Invocation {
     /// Begins a command line with `program`, found through `PATH`.
     pub fn new(program: impl Into<OsString>) -> Self {
-        Self { program: program.into(), args: Vec::new(), env: Vec::new() }
+        Self { program: program.into(), args: Vec::new(), env: Vec::new(), dir: None }
     }
 
     /// Adds one argument.
@@ -84,20 +86,38 @@ impl Invocation {
         self
     }
 
+    /// Sets the folder that the program starts in.
+    #[must_use]
+    pub fn dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.dir = Some(dir.into());
+        self
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.args).envs(self.env.iter().map(|(key, value)| (key, value)));
+        if let Some(dir) = &self.dir {
+            command.current_dir(dir);
+        }
+        command
+    }
+
+    fn start_error(&self, source: io::Error) -> ToolError {
+        match source.kind() {
+            io::ErrorKind::NotFound => {
+                ToolError::NotFound { program: self.program.display().to_string() }
+            }
+            _ => ToolError::Start { command: self.to_string(), source },
+        }
+    }
+
     fn spawn(&self, [stdout, stderr]: [Stdio; 2]) -> Result<Child, ToolError> {
-        Command::new(&self.program)
-            .args(&self.args)
-            .envs(self.env.iter().map(|(key, value)| (key, value)))
+        self.command()
             .stdin(Stdio::null())
             .stdout(stdout)
             .stderr(stderr)
             .spawn()
-            .map_err(|source| match source.kind() {
-                io::ErrorKind::NotFound => {
-                    ToolError::NotFound { program: self.program.display().to_string() }
-                }
-                _ => ToolError::Start { command: self.to_string(), source },
-            })
+            .map_err(|source| self.start_error(source))
     }
 }
 
@@ -146,6 +166,11 @@ pub(crate) fn relay_lines(
         line.clear();
     }
     Ok(())
+}
+
+/// Runs a program on the caller's own streams and returns how it ended.
+pub fn interactive(invocation: &Invocation) -> Result<ExitStatus, ToolError> {
+    invocation.command().status().map_err(|source| invocation.start_error(source))
 }
 
 /// Returns the path of a program that `path` (the value of `PATH`) leads to.

@@ -84,6 +84,11 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<ExitStatus, Failure> {
 }
 
 impl Settings {
+    /// Returns the mirror of Debian bases that name none.
+    pub(crate) fn debian_mirror(&self) -> Option<&str> {
+        self.debian_mirror.as_deref()
+    }
+
     /// Returns the folder for reusable data.
     pub(crate) fn cache_dir(&self) -> Result<PathBuf, Failure> {
         if let Some(dir) = &self.cache_dir {

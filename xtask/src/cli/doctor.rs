@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 
 use rnx::failure::{ExitStatus, Failure};
-use xtask::host::tools::{self, InstallError, Installer, MissingTool};
+use xtask::host::tools::{self, InstallError, Installer, MissingTool, Need};
 use xtask::{doctor, host};
 
 use crate::cli::base::Settings;
@@ -36,6 +36,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitStatus, Failure> {
         println!("{check}");
     }
     Ok(if report.can_build() { ExitStatus::Done } else { ExitStatus::Host })
+}
+
+/// Installs what is missing for `needs`; does nothing where nothing is.
+pub(crate) fn install_for(needs: &[Need]) -> Result<(), Failure> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    install(&tools::missing_tools(needs, &path), &path)
 }
 
 /// Says what will be run, and runs it.

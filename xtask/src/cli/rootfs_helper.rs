@@ -16,6 +16,9 @@ pub(crate) struct Args {
 enum Verb {
     Empty,
     Digest,
+    HandOver {
+        folder: PathBuf,
+    },
     Unpack {
         #[arg(long)]
         owners: OwnersArg,
@@ -36,6 +39,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitStatus, Failure> {
     let work = match &args.verb {
         Verb::Empty => Work::Empty,
         Verb::Digest => Work::Digest,
+        Verb::HandOver { folder } => Work::HandOver { folder: folder.clone() },
         Verb::Unpack { owners, whiteouts, archives } => Work::Unpack {
             archives: archives.clone(),
             owners: match owners {

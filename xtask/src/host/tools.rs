@@ -27,6 +27,8 @@ pub enum Need {
     /// A base archive has this compression.
     Xz,
     Zstd,
+    /// The repository's own tests and checks are run.
+    Tests,
 }
 
 /// Who can install packages here.
@@ -72,7 +74,21 @@ impl Need {
             &[tool("newuidmap", "uidmap", "gives an ordinary user's build more than one id")];
         const XZ: &[MissingTool] = &[tool("xz", "xz-utils", "reads `.tar.xz` bases")];
         const ZSTD: &[MissingTool] = &[tool("zstd", "zstd", "reads `.tar.zst` bases and layers")];
+        const TESTS: &[MissingTool] = &[
+            tool("bsdtar", "libarchive-tools", "lists archives in tests"),
+            tool("busybox", "busybox-static", "is a whole userland for tests"),
+            tool("bwrap", "bubblewrap", "is the sandbox that ours is compared with"),
+            tool("curl", "curl", "fetches in tests"),
+            tool("newuidmap", "uidmap", "gives an ordinary user's build more than one id"),
+            tool("pigz", "pigz", "packs in tests"),
+            tool("python3", "python3", "lists archives in tests"),
+            tool("shellcheck", "shellcheck", "checks shell scripts"),
+            tool("shfmt", "shfmt", "checks shell scripts"),
+            tool("xz", "xz-utils", "packs in tests"),
+            tool("zstd", "zstd", "packs in tests"),
+        ];
         match self {
+            Self::Tests => TESTS,
             Self::Debootstrap => DEBOOTSTRAP,
             Self::Foreign => FOREIGN,
             Self::Ids => IDS,

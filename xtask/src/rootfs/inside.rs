@@ -7,7 +7,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use fs_err::File;
@@ -34,6 +34,8 @@ pub enum Work {
     Empty,
     /// Writes the digest of `rootfs/` into the staging folder.
     Digest,
+    /// Gives a folder of the staging folder, and all that is in it, to uid 0: the caller.
+    HandOver { folder: PathBuf },
     /// Unpacks tar archives of the staging folder into `rootfs/`, each above the ones before.
     Unpack { archives: Vec<PathBuf>, owners: Owners, whiteouts: bool },
 }
@@ -49,6 +51,8 @@ pub enum InsideError {
     Walk { source: walkdir::Error },
     #[error("failed to read `{}` of the tree", path.display())]
     Read { path: PathBuf, source: io::Error },
+    #[error("failed to take over `{}` of the tree", path.display())]
+    HandOver { path: PathBuf, source: io::Error },
     #[error("failed to write the result")]
     WriteResult { source: io::Error },
     #[error("failed to open the archive `{}`", path.display())]
@@ -63,6 +67,15 @@ pub(crate) fn remove(path: &Path, host: &Provisioning) -> Result<(), RootfsError
     fs_err::remove_dir(path)
         .map_err(|source| InsideError::Delete { path: path.to_owned(), source })?;
     Ok(())
+}
+
+/// Makes `folder` (relative to `staging`) and all that is in it the caller's, and readable.
+pub(crate) fn hand_over(
+    staging: &Path,
+    folder: &Path,
+    host: &Provisioning,
+) -> Result<(), RootfsError> {
+    start(staging, host, vec!["hand-over".into(), folder.into()])
 }
 
 /// Returns the digest of `staging/rootfs`: of every path, type, mode, owner, and content.
@@ -133,6 +146,10 @@ pub fn main(work: &Work) -> Result<(), InsideError> {
             io::Write::write_all(&mut &result, digest.to_string().as_bytes())
                 .map_err(|source| InsideError::WriteResult { source })
         }
+        Work::HandOver { folder } => {
+            enter(staging)?;
+            take_over(&Path::new("/").join(folder))
+        }
         Work::Unpack { archives, owners, whiteouts } => {
             let opened = archives
                 .iter()
@@ -157,6 +174,25 @@ fn enter(rootfs: &Path) -> Result<(), InsideError> {
     rustix::process::chroot(rootfs)
         .and_then(|()| rustix::process::chdir("/"))
         .map_err(|source| InsideError::Enter { path: rootfs.to_owned(), source: source.into() })
+}
+
+/// Changes only what differs: a change of owner clears the setuid bits that the audit must see.
+fn take_over(folder: &Path) -> Result<(), InsideError> {
+    for entry in WalkDir::new(folder) {
+        let entry = entry.map_err(|source| InsideError::Walk { source })?;
+        let path = entry.path();
+        let fail = |source| InsideError::HandOver { path: path.to_owned(), source };
+        let meta = fs_err::symlink_metadata(path).map_err(fail)?;
+        if (meta.uid(), meta.gid()) != (0, 0) {
+            std::os::unix::fs::lchown(path, Some(0), Some(0)).map_err(fail)?;
+        }
+        let needed = if meta.is_dir() { 0o700 } else { 0o400 };
+        if !meta.is_symlink() && meta.mode() & needed != needed {
+            let mode = PermissionsExt::from_mode(meta.mode() & 0o7777 | needed);
+            fs_err::set_permissions(path, mode).map_err(fail)?;
+        }
+    }
+    Ok(())
 }
 
 fn empty(folder: &Path) -> Result<(), InsideError> {

@@ -1,7 +1,7 @@
 //! Base root filesystems: the whole way through the command line.
 
 mod image;
-mod scene;
+pub(crate) mod scene;
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};

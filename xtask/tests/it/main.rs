@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
 mod bases;
+mod build;
 mod explain;
 mod new;
 mod schema;

@@ -85,11 +85,11 @@ impl Scene {
         command
     }
 
-    fn set_up(&self, command: &mut Command, args: &[&str]) {
+    pub(crate) fn set_up(&self, command: &mut Command, args: &[&str]) {
         command
-            .args(args)
             .arg("--repo")
             .arg(self.repo())
+            .args(args)
             .env("RNX_CACHE_DIR", self.cache())
             .stdin(Stdio::null());
     }
@@ -138,14 +138,14 @@ impl Scene {
 
 impl Drop for Scene {
     fn drop(&mut self) {
-        let shelf = self.cache().join("bases");
+        let (shelf, builds) = (self.cache().join("bases"), self.cache().join("builds"));
         if let Some(dir) = self.dir.take()
             && !is_root()
         {
             // Files of subordinate ids can be deleted only from inside such a namespace.
             let kept = dir.keep();
             let mut remove = Command::new("unshare");
-            remove.args(["--map-root-user", "--map-auto", "rm", "-rf"]).arg(shelf);
+            remove.args(["--map-root-user", "--map-auto", "rm", "-rf"]).args([shelf, builds]);
             let removed = remove.status().is_ok_and(|status| status.success());
             assert!(removed || std::thread::panicking());
             fs_err::remove_dir_all(kept).unwrap();

@@ -1,0 +1,155 @@
+//! Builds a runtime: base → setup script → closure → audit → pack → tests.
+
+pub mod contract;
+pub mod describe;
+pub mod dist;
+mod error;
+mod finish;
+pub mod inputs;
+pub mod plan;
+mod prepare;
+pub mod script;
+pub(crate) mod stage;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use rnx_sandbox::plan::SandboxPlan;
+use rnx_spec::{Platform, RuntimeSpec};
+
+use self::dist::{Written, WrittenArchive};
+use self::inputs::HostEnvironment;
+use self::plan::WorkFolder;
+use crate::audit::Finding;
+use crate::closure::CopyStep;
+use crate::definitions::Definition;
+use crate::rootfs::Provisioning;
+use crate::runtime_tests::TestOutcome;
+
+pub use self::error::BuildError;
+pub use self::prepare::Prepared;
+
+/// Where builds happen, and with what of the host.
+#[derive(Debug, Clone, Copy)]
+pub struct Workshop<'a> {
+    pub repo: &'a Path,
+    /// Where the files of releases and the logs go.
+    pub dist: &'a Path,
+    pub provisioning: Provisioning<'a>,
+    pub environment: &'a HostEnvironment,
+    /// Becomes true when the person presses Ctrl-C.
+    pub interrupted: &'a AtomicBool,
+}
+
+/// What a build tells while it works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// A new part of the build begins.
+    Step(String),
+    /// Something that stays worth knowing, for example that a base was reused.
+    Note(String),
+    /// The setup script, or a tool, said a line.
+    Line(&'a str),
+}
+
+/// A build that passed everything.
+#[derive(Debug)]
+pub struct Built {
+    pub spec: RuntimeSpec,
+    pub platform: Platform,
+    pub archive: WrittenArchive,
+    pub definition: Written,
+    pub base_reused: bool,
+    /// Libraries that the script forgot and the chroot had.
+    pub copied: Vec<CopyStep>,
+    /// What the audit found that is no error.
+    pub warnings: Vec<Finding>,
+    pub tests: Vec<TestOutcome>,
+    pub log: PathBuf,
+    pub took: Duration,
+}
+
+/// Builds one runtime for one platform.
+///
+/// Afterwards `dist` holds either everything of this build or what it held before. A failed script's chroot is kept
+/// for [`shell`](crate::shell); everything else that is half done is removed.
+pub fn build(
+    definition: &Definition,
+    platform: Platform,
+    workshop: &Workshop<'_>,
+    on: &mut dyn FnMut(Event<'_>),
+) -> Result<Built, BuildError> {
+    let started = Instant::now();
+    let spec = definition.manifest.spec();
+    let prepared = prepare::prepare(definition, platform, workshop, on)?;
+    let work = prepared.work.clone();
+    let result = run(definition, platform, workshop, &prepared, on);
+    if !matches!(&result, Err(error) if error.leaves_a_chroot()) {
+        prepare::discard(&work, workshop)?;
+    }
+    let finished = result?;
+    Ok(Built {
+        spec,
+        platform,
+        archive: finished.archive,
+        definition: finished.definition,
+        base_reused: prepared.base_reused,
+        copied: finished.copied,
+        warnings: finished.warnings,
+        tests: finished.tests,
+        log: prepared.log.clone(),
+        took: started.elapsed(),
+    })
+}
+
+fn run(
+    definition: &Definition,
+    platform: Platform,
+    workshop: &Workshop<'_>,
+    prepared: &Prepared,
+    on: &mut dyn FnMut(Event<'_>),
+) -> Result<finish::Finished, BuildError> {
+    on(Event::Step(format!("running {}", prepared.script)));
+    let limits = definition.manifest.limits;
+    let chroot = prepared.chroot(&definition.manifest, platform, workshop, &[&prepared.script]);
+    let stop =
+        script::Stop { minutes_max: limits.build_minutes_max, interrupted: workshop.interrupted };
+    script::run(&chroot, &prepared.log, stop, &mut |line| on(Event::Line(line))).map_err(
+        |source| BuildError::Script { log: prepared.log.clone(), source: Box::new(source) },
+    )?;
+    finish::finish(definition, platform, workshop, prepared, on)
+}
+
+/// A chroot to look around in; the build's work folder is locked as long as this lives.
+#[derive(Debug)]
+pub struct Chroot {
+    pub plan: SandboxPlan,
+    _prepared: Prepared,
+}
+
+/// Returns the chroot that a failed build left, or, where there is none, a fresh one.
+pub fn chroot_to_look_around(
+    (definition, platform): (&Definition, Platform),
+    workshop: &Workshop<'_>,
+    argv: &[&str],
+    on: &mut dyn FnMut(Event<'_>),
+) -> Result<Chroot, BuildError> {
+    let work = work_folder(workshop.provisioning.cache_dir, &definition.manifest.spec(), platform);
+    let prepared = if work.upper().is_dir() {
+        on(Event::Note("this is what the failed build left".to_owned()));
+        prepare::enter(definition, platform, workshop, on)?.0
+    } else {
+        on(Event::Note("no failed build: this is where the setup script would start".to_owned()));
+        prepare::prepare(definition, platform, workshop, on)?
+    };
+    let mut plan = prepared.chroot(&definition.manifest, platform, workshop, argv);
+    plan.process.env.retain(|(name, _)| name != "TERM");
+    plan.process.env.push(("TERM".into(), "xterm".into()));
+    Ok(Chroot { plan, _prepared: prepared })
+}
+
+/// Returns the work folder of a build, kept or not.
+pub fn work_folder(cache_dir: &Path, spec: &RuntimeSpec, platform: Platform) -> WorkFolder {
+    WorkFolder { root: cache_dir.join("builds").join(format!("{}-{platform}", spec.folder())) }
+}

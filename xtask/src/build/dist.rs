@@ -1,0 +1,247 @@
+//! Writes the files of a release into `dist/`: archives, their index, and `SHA256SUMS`.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufWriter, Read, Write};
+use std::num::NonZeroUsize;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use rnx_archive::{Entry, PackError, Packed, PathError, ScanError, Tree, TreePath, pack};
+use rnx_spec::artifact::{self, SourceDateEpoch};
+use rnx_spec::{Digest, Platform, RuntimeSpec};
+use sha2::{Digest as _, Sha256};
+
+/// The file in `dist/` that `sha256sum -c` reads.
+pub const SUMS_FILE: &str = "SHA256SUMS";
+
+/// A file of a release that was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    pub path: PathBuf,
+    pub digest: Digest,
+    pub size_bytes: u64,
+}
+
+/// An archive and the index of what is in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrittenArchive {
+    pub archive: Written,
+    pub index: Written,
+    pub packed: Packed,
+}
+
+/// A file of a release could not be written. What was there before is unchanged.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteDistError {
+    #[error("failed to read the finished tree")]
+    Scan { source: ScanError },
+    #[error("failed to pack `{}`", path.display())]
+    Pack { path: PathBuf, source: PackError },
+    #[error("`{name}` cannot be a folder of an archive")]
+    Folder { name: String, source: PathError },
+    #[error("failed to write the index `{}`", path.display())]
+    Index { path: PathBuf, source: serde_json::Error },
+    #[error("failed to write into `dist`")]
+    Write { source: io::Error },
+}
+
+/// Packs the built runtime in `tree_dir`, which holds `runtime.yml` and `isolated/`.
+///
+/// Compiled Python that names the time of its source is left out: it differs from one build to the next, and is stale
+/// once unpacked. Compiled with `--invalidation-mode unchecked-hash` it stays.
+pub fn write_runtime(
+    tree_dir: &Path,
+    spec: &RuntimeSpec,
+    platform: Platform,
+    (epoch, dist): (SourceDateEpoch, &Path),
+) -> Result<WrittenArchive, WriteDistError> {
+    let mut tree = Tree::scan(tree_dir).map_err(|source| WriteDistError::Scan { source })?;
+    drop_timed_bytecode(&mut tree)?;
+    tree.0.retain(|path, _| {
+        let top = path.as_str().split('/').next();
+        top == Some("isolated") || path.as_str() == "runtime.yml"
+    });
+    let path = dist.join(artifact::archive_file(spec, platform));
+    let (archive, packed) = write_archive(&tree, epoch, &path)?;
+    let index = write_index(&packed, &dist.join(artifact::index_file(spec, platform)))?;
+    Ok(WrittenArchive { archive, index, packed })
+}
+
+impl WrittenArchive {
+    /// Moves the files into another folder of the same filesystem or not.
+    pub fn moved_to(self, folder: &Path) -> Result<Self, WriteDistError> {
+        Ok(Self {
+            archive: self.archive.moved_to(folder)?,
+            index: self.index.moved_to(folder)?,
+            packed: self.packed,
+        })
+    }
+}
+
+impl Written {
+    fn moved_to(self, folder: &Path) -> Result<Self, WriteDistError> {
+        let path = folder.join(self.path.file_name().unwrap_or_default());
+        fs_err::create_dir_all(folder).map_err(write_error)?;
+        if fs_err::rename(&self.path, &path).is_err() {
+            // Another filesystem: a copy beside the target, then a rename there.
+            replace(&path, |file| {
+                fs_err::File::open(&self.path)
+                    .and_then(|mut source| io::copy(&mut source, file))
+                    .map_err(write_error)
+            })?;
+            fs_err::remove_file(&self.path).map_err(write_error)?;
+        }
+        Ok(Self { path, ..self })
+    }
+}
+
+/// Packs the definition, as the folder `<name>/` that existing readers expect in it.
+pub fn write_definition(
+    definition: &Path,
+    spec: &RuntimeSpec,
+    epoch: SourceDateEpoch,
+    dist: &Path,
+) -> Result<Written, WriteDistError> {
+    let scanned = Tree::scan(definition).map_err(|source| WriteDistError::Scan { source })?;
+    let named = |path: &str| {
+        TreePath::from_bytes(path.as_bytes())
+            .map_err(|source| WriteDistError::Folder { name: path.to_owned(), source })
+    };
+    let mut entries = BTreeMap::from([(named(spec.name.as_str())?, Entry::Dir)]);
+    for (path, entry) in scanned.0 {
+        entries.insert(named(&format!("{}/{}", spec.name, path.as_str()))?, entry);
+    }
+    let path = dist.join(artifact::definition_file(spec));
+    Ok(write_archive(&Tree(entries), epoch, &path)?.0)
+}
+
+/// Brings `SHA256SUMS` up to date with `written`; lines of files that are gone are dropped.
+pub fn write_sums(dist: &Path, written: &[&Written]) -> Result<(), WriteDistError> {
+    let path = dist.join(SUMS_FILE);
+    let old = match fs_err::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(write_error(error)),
+    };
+    let mut sums: BTreeMap<String, String> = old
+        .lines()
+        .filter_map(|line| line.split_once("  "))
+        .map(|(digest, name)| (name.to_owned(), digest.to_owned()))
+        .filter(|(name, _)| dist.join(name).is_file())
+        .collect();
+    for file in written {
+        let name = file.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        sums.insert(name, file.digest.hex());
+    }
+    let text: String = sums.iter().map(|(name, digest)| format!("{digest}  {name}\n")).collect();
+    replace(&path, |file| file.write_all(text.as_bytes()).map_err(write_error))
+}
+
+/// The flags of a `.pyc` are a little-endian word after its magic number (PEP 552); 1 is an unchecked hash.
+fn drop_timed_bytecode(tree: &mut Tree) -> Result<(), WriteDistError> {
+    const UNCHECKED_HASH: [u8; 4] = 1u32.to_le_bytes();
+    let mut timed = Vec::new();
+    for (path, entry) in &tree.0 {
+        let Entry::File { content, .. } = entry else { continue };
+        if path.as_str().rsplit_once('.').is_none_or(|(_, extension)| extension != "pyc") {
+            continue;
+        }
+        let mut head = Vec::new();
+        fs_err::File::open(content)
+            .and_then(|file| file.take(8).read_to_end(&mut head))
+            .map_err(write_error)?;
+        if head.get(4..8) != Some(&UNCHECKED_HASH) {
+            timed.push(path.clone());
+        }
+    }
+    for path in timed {
+        tree.0.remove(&path);
+    }
+    Ok(())
+}
+
+fn write_archive(
+    tree: &Tree,
+    epoch: SourceDateEpoch,
+    path: &Path,
+) -> Result<(Written, Packed), WriteDistError> {
+    let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let packed = replace(path, |file| {
+        pack(tree, epoch, threads, BufWriter::new(file))
+            .map_err(|source| WriteDistError::Pack { path: path.to_owned(), source })
+    })?;
+    let (digest, size_bytes) = (packed.sha256, packed.size_bytes);
+    Ok((Written { path: path.to_owned(), digest, size_bytes }, packed))
+}
+
+fn write_index(packed: &Packed, path: &Path) -> Result<Written, WriteDistError> {
+    let mut text = serde_json::to_vec(&packed.index)
+        .map_err(|source| WriteDistError::Index { path: path.to_owned(), source })?;
+    text.push(b'\n');
+    replace(path, |file| file.write_all(&text).map_err(write_error))?;
+    Ok(Written {
+        path: path.to_owned(),
+        digest: Digest::from_bytes(Sha256::digest(&text).into()),
+        size_bytes: text.len() as u64,
+    })
+}
+
+/// Writes a file beside `path` and renames it over: a reader sees the old file or the whole new one.
+fn replace<T>(
+    path: &Path,
+    fill: impl FnOnce(&mut fs_err::File) -> Result<T, WriteDistError>,
+) -> Result<T, WriteDistError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let scratch = fs_err::create_dir_all(folder)
+        .and_then(|()| tempfile::Builder::new().prefix(".partial-").tempfile_in(folder))
+        .map_err(write_error)?;
+    let file = scratch.as_file().try_clone().map_err(write_error)?;
+    let mut file = fs_err::File::from_parts(file, scratch.path());
+    let filled = fill(&mut file)?;
+    file.set_permissions(PermissionsExt::from_mode(0o644)).map_err(write_error)?;
+    scratch.persist(path).map_err(|error| write_error(error.error))?;
+    Ok(filled)
+}
+
+fn write_error(source: io::Error) -> WriteDistError {
+    WriteDistError::Write { source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_name_what_is_there_and_survive_other_builds() {
+        let dist = tempfile::tempdir().unwrap();
+        let written = |name: &str, byte: u8| {
+            fs_err::write(dist.path().join(name), [byte]).unwrap();
+            Written {
+                path: dist.path().join(name),
+                digest: Digest::from_bytes([byte; 32]),
+                size_bytes: 1,
+            }
+        };
+        let (a, b) = (written("a", 1), written("b", 2));
+        write_sums(dist.path(), &[&a, &b]).unwrap();
+        fs_err::remove_file(dist.path().join("a")).unwrap();
+        let b = written("b", 3);
+        write_sums(dist.path(), &[&b]).unwrap();
+        let text = fs_err::read_to_string(dist.path().join(SUMS_FILE)).unwrap();
+        assert_eq!(text, format!("{}  b\n", "03".repeat(32)));
+    }
+
+    #[test]
+    fn a_definition_is_packed_below_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        fs_err::write(folder.path().join("manifest.yaml"), "name: a\n").unwrap();
+        let dist = tempfile::tempdir().unwrap();
+        let spec = "a@1.0.0".parse().unwrap();
+        let epoch = SourceDateEpoch(7);
+        let written = write_definition(folder.path(), &spec, epoch, dist.path()).unwrap();
+        let listing =
+            crate::tool::run(&crate::tool::Invocation::new("tar").arg("-tzf").arg(&written.path))
+                .unwrap();
+        assert_eq!(String::from_utf8_lossy(&listing.stdout), "a/\na/manifest.yaml\n");
+    }
+}

@@ -1,0 +1,144 @@
+//! Why a build failed, and what to do next.
+
+use std::io;
+use std::path::PathBuf;
+
+use rnx::failure::{ExitStatus, Failure};
+use rnx_spec::bases::ChooseBaseError;
+use rnx_spec::runtime_yml::{ParseRuntimeYmlError, WriteRuntimeYmlError};
+use rnx_spec::{Platform, RuntimeSpec};
+
+use super::dist::WriteDistError;
+use super::inputs::ReadInputsError;
+use super::script::ScriptError;
+use super::stage::StageError;
+use crate::audit::{AuditError, Finding};
+use crate::closure::CloseError;
+use crate::definitions::LoadBasesError;
+use crate::rootfs::RootfsError;
+use crate::runtime_tests::{TestError, TestOutcome};
+use crate::sources::FetchSourceError;
+
+/// A build that did not end in a tested artifact.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    #[error("{spec} has no setup script for {platform}")]
+    NoScript { spec: RuntimeSpec, platform: Platform },
+    #[error("failed to load the bases")]
+    Bases { source: Box<LoadBasesError> },
+    #[error("no base to build on")]
+    ChooseBase { source: ChooseBaseError },
+    #[error("failed to provide the base")]
+    Base { source: Box<RootfsError> },
+    #[error("failed to lock `{}`", path.display())]
+    Lock { path: PathBuf, source: io::Error },
+    #[error("another build of the same runtime and platform is at work (it holds `{}`)", path.display())]
+    Busy { path: PathBuf },
+    #[error("failed to read what the build starts from")]
+    Inputs { source: ReadInputsError },
+    #[error("failed to fetch the source `{file}`")]
+    Source { file: String, source: Box<FetchSourceError> },
+    #[error("failed to prepare the chroot")]
+    Stage { source: StageError },
+    #[error("failed to write beside the build")]
+    Log { source: io::Error },
+    #[error("the build failed")]
+    Script { log: PathBuf, source: Box<ScriptError> },
+    #[error("the setup script left no folder `{}`", expected.display())]
+    NoTree { expected: PathBuf },
+    #[error("failed to read the tree that the script left")]
+    Describe { source: io::Error },
+    #[error("the script's runtime.yml cannot be read")]
+    ParseRuntimeYml { source: ParseRuntimeYmlError },
+    #[error("failed to write runtime.yml")]
+    WriteRuntimeYml { source: WriteRuntimeYmlError },
+    #[error("the script's runtime.yml is not about this runtime: {}", wrong.join("; "))]
+    Contradiction { wrong: Vec<String> },
+    #[error("failed to complete the libraries")]
+    Closure { source: Box<CloseError> },
+    #[error("failed to audit the tree")]
+    Audit { source: Box<AuditError> },
+    #[error("the audit of {spec} for {platform} found {} error(s)", errors.len())]
+    AuditFailed { spec: RuntimeSpec, platform: Platform, errors: Vec<Finding> },
+    #[error("the {what} size is {bytes} bytes, over the manifest's limit of {bytes_max}")]
+    OverBudget { what: &'static str, bytes: u64, bytes_max: u64 },
+    #[error("failed to write the artifact")]
+    Dist { source: WriteDistError },
+    #[error("failed to run the runtime's tests")]
+    Tests { source: Box<TestError> },
+    #[error("{} of {} tests of {spec} for {platform} failed", failed(tests), tests.len())]
+    TestsFailed { spec: RuntimeSpec, platform: Platform, tests: Vec<TestOutcome> },
+}
+
+impl BuildError {
+    /// Whether the chroot is worth looking around in.
+    pub fn leaves_a_chroot(&self) -> bool {
+        match self {
+            Self::Script { source, .. } => !matches!(**source, ScriptError::Interrupted),
+            Self::NoTree { .. }
+            | Self::Contradiction { .. }
+            | Self::ParseRuntimeYml { .. }
+            | Self::AuditFailed { .. }
+            | Self::TestsFailed { .. }
+            | Self::OverBudget { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Turns the error into what a person is told.
+    pub fn into_failure(self, spec: &RuntimeSpec, platform: Platform) -> Failure {
+        let shell = format!(
+            "look around in what it left: `cargo xtask shell {} --platform {platform}`",
+            spec.name
+        );
+        let leaves_a_chroot = self.leaves_a_chroot();
+        let mut failure = match &self {
+            Self::Base { source } => source.failure(),
+            Self::Source { source, .. } => {
+                let status = source.status();
+                Failure::new(status, &self)
+            }
+            Self::Lock { .. } | Self::Log { .. } | Self::Stage { .. } | Self::Dist { .. } => {
+                Failure::new(ExitStatus::Host, &self)
+            }
+            Self::Script { source, .. } if matches!(**source, ScriptError::Sandbox { .. }) => {
+                Failure::new(ExitStatus::Host, &self)
+                    .hint("`cargo xtask doctor` says what is missing")
+            }
+            _ => Failure::new(ExitStatus::Findings, &self),
+        };
+        match &self {
+            Self::Script { log, source } => {
+                if let ScriptError::Failed { last_lines, .. }
+                | ScriptError::TooLong { last_lines, .. } = &**source
+                {
+                    failure.causes.push(format!("the last lines were:{}", indented(last_lines)));
+                }
+                failure = failure.hint(format!("the whole log: {}", log.display()));
+            }
+            Self::AuditFailed { errors, .. } => {
+                let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+                failure.causes.push(format!("the audit found:{}", indented(&lines)));
+                failure = failure.hint("`cargo xtask explain CODE` says more about each");
+            }
+            Self::TestsFailed { tests, .. } => {
+                let failed = tests.iter().filter(|test| test.failed());
+                let lines: Vec<String> = failed.map(ToString::to_string).collect();
+                failure.causes.push(format!("the failed tests:{}", indented(&lines)));
+            }
+            Self::NoScript { .. } => {
+                failure = failure.hint("`cargo xtask validate` says which scripts are missing");
+            }
+            _ => {}
+        }
+        if leaves_a_chroot { failure.hint(shell) } else { failure }
+    }
+}
+
+fn failed(tests: &[TestOutcome]) -> usize {
+    tests.iter().filter(|test| test.failed()).count()
+}
+
+fn indented(lines: &[String]) -> String {
+    lines.iter().flat_map(|line| line.lines()).map(|line| format!("\n    {line}")).collect()
+}

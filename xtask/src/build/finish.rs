@@ -1,0 +1,178 @@
+//! Everything after the setup script: the tree is completed, audited, packed, and tested as packed.
+
+use std::path::{Path, PathBuf};
+
+use rnx_spec::artifact::SourceDateEpoch;
+use rnx_spec::runtime_yml;
+use rnx_spec::{Platform, RuntimeSpec};
+
+use super::dist::{self, Written, WrittenArchive};
+use super::prepare::Prepared;
+use super::{BuildError, Event, Workshop, contract, describe};
+use crate::audit::{self, Finding};
+use crate::closure::{self, CopyStep};
+use crate::definitions::Definition;
+use crate::rootfs;
+use crate::runtime_tests::{self, TestOutcome};
+
+/// What a script's tree became.
+pub(super) struct Finished {
+    pub(super) archive: WrittenArchive,
+    pub(super) definition: Written,
+    pub(super) copied: Vec<CopyStep>,
+    pub(super) warnings: Vec<Finding>,
+    pub(super) tests: Vec<TestOutcome>,
+}
+
+/// Takes what the script left to a tested artifact in `dist`.
+pub(super) fn finish(
+    definition: &Definition,
+    platform: Platform,
+    workshop: &Workshop<'_>,
+    prepared: &Prepared,
+    on: &mut dyn FnMut(Event<'_>),
+) -> Result<Finished, BuildError> {
+    let spec = definition.manifest.spec();
+    let tree = take_over(&spec, workshop, prepared)?;
+    describe_tree(definition, platform, &tree)?;
+
+    on(Event::Step("completing the libraries".to_owned()));
+    let upper = prepared.work.upper();
+    let layers = [upper.as_path(), prepared.base.as_path()];
+    let copied = closure::complete(&tree, &layers, platform.arch)
+        .map_err(|source| BuildError::Closure { source: Box::new(source) })?;
+    for step in &copied {
+        on(Event::Note(format!("the script forgot a library: {step}")));
+    }
+
+    on(Event::Step("auditing".to_owned()));
+    let warnings = audit_tree(&tree, &spec, platform, workshop, prepared)?;
+
+    on(Event::Step("packing".to_owned()));
+    // Written beside `dist` first: what fails its tests is never seen there.
+    let staged = prepared.work.root.join("dist");
+    let epoch = SourceDateEpoch(prepared.epoch);
+    let archive = dist::write_runtime(&tree, &spec, platform, (epoch, &staged))
+        .map_err(|source| BuildError::Dist { source })?;
+    check_limits(definition, &archive)?;
+
+    let tests = test(definition, &archive, prepared, on)?;
+    if tests.iter().any(TestOutcome::failed) {
+        return Err(BuildError::TestsFailed { spec, platform, tests });
+    }
+
+    let archive = archive.moved_to(workshop.dist).map_err(|source| BuildError::Dist { source })?;
+    let definition = dist::write_definition(&definition.dir, &spec, epoch, workshop.dist)
+        .map_err(|source| BuildError::Dist { source })?;
+    dist::write_sums(workshop.dist, &[&archive.archive, &archive.index, &definition])
+        .map_err(|source| BuildError::Dist { source })?;
+    Ok(Finished { archive, definition, copied, warnings, tests })
+}
+
+/// Returns the tree that the script filled, owned by the caller and readable.
+fn take_over(
+    spec: &RuntimeSpec,
+    workshop: &Workshop<'_>,
+    prepared: &Prepared,
+) -> Result<PathBuf, BuildError> {
+    let output = contract::output_dir(&spec.name);
+    let relative = output.strip_prefix("/").unwrap_or(&output);
+    let tree = prepared.work.upper().join(relative);
+    let isolated = tree.join("isolated");
+    if !is_folder(&tree) || !is_folder(&isolated) {
+        return Err(BuildError::NoTree { expected: output.join("isolated") });
+    }
+    let inside = Path::new("upper").join(relative);
+    rootfs::inside::hand_over(&prepared.work.root, &inside, &workshop.provisioning)
+        .map_err(|source| BuildError::Base { source: Box::new(source) })?;
+    Ok(tree)
+}
+
+/// Makes sure that there is a `runtime.yml`, and that it speaks of this runtime.
+fn describe_tree(
+    definition: &Definition,
+    platform: Platform,
+    tree: &Path,
+) -> Result<(), BuildError> {
+    let manifest = &definition.manifest;
+    let path = tree.join("runtime.yml");
+    let describe = |source| BuildError::Describe { source };
+    if path.symlink_metadata().is_err() {
+        let isolated = tree.join("isolated");
+        let mut top_level = Vec::new();
+        for entry in fs_err::read_dir(&isolated).map_err(describe)? {
+            let entry = entry.map_err(describe)?;
+            top_level.push(entry.file_name().to_string_lossy().into_owned());
+        }
+        top_level.sort();
+        let has = |entry: &str| isolated.join(entry).exists();
+        let document = describe::runtime_yml(manifest, platform.arch, &top_level, has);
+        let text = runtime_yml::write(&document)
+            .map_err(|source| BuildError::WriteRuntimeYml { source })?;
+        fs_err::write(&path, text).map_err(describe)?;
+    }
+    let text = fs_err::read_to_string(&path).map_err(describe)?;
+    let document =
+        runtime_yml::parse(&text).map_err(|source| BuildError::ParseRuntimeYml { source })?;
+    let wrong = describe::contradictions(&document, &manifest.name, manifest.version);
+    if wrong.is_empty() { Ok(()) } else { Err(BuildError::Contradiction { wrong }) }
+}
+
+fn audit_tree(
+    tree: &Path,
+    spec: &RuntimeSpec,
+    platform: Platform,
+    workshop: &Workshop<'_>,
+    prepared: &Prepared,
+) -> Result<Vec<Finding>, BuildError> {
+    let host_paths = [&prepared.work.root, workshop.repo, workshop.provisioning.cache_dir]
+        .map(|path: &Path| path.display().to_string());
+    let options = audit::Options {
+        arch: platform.arch,
+        spec: Some(spec.clone()),
+        forbidden: host_paths.to_vec(),
+    };
+    let findings = audit::check(tree, &options)
+        .map_err(|source| BuildError::Audit { source: Box::new(source) })?;
+    let (errors, warnings): (Vec<_>, Vec<_>) = findings.into_iter().partition(Finding::is_error);
+    if errors.is_empty() {
+        return Ok(warnings);
+    }
+    Err(BuildError::AuditFailed { spec: spec.clone(), platform, errors })
+}
+
+/// Runs the manifest's tests in what the archive unpacks to.
+fn test(
+    definition: &Definition,
+    archive: &WrittenArchive,
+    prepared: &Prepared,
+    on: &mut dyn FnMut(Event<'_>),
+) -> Result<Vec<TestOutcome>, BuildError> {
+    let tests = &definition.manifest.tests;
+    let failed = |source| BuildError::Tests { source: Box::new(source) };
+    on(Event::Step("unpacking for the tests".to_owned()));
+    let runtime = runtime_tests::unpack(archive, &prepared.work.unpacked()).map_err(failed)?;
+    let tests = (tests.as_slice(), definition.dir.as_path());
+    let mut show = |name: &str| on(Event::Step(format!("testing: {name}")));
+    runtime_tests::run_all(tests, &runtime, &prepared.work.root, &mut show).map_err(failed)
+}
+
+fn check_limits(definition: &Definition, archive: &WrittenArchive) -> Result<(), BuildError> {
+    let limits = definition.manifest.limits;
+    let budgets = [
+        ("unpacked", archive.packed.unpacked_bytes, limits.unpacked_bytes_max),
+        ("archive", archive.packed.size_bytes, limits.archive_bytes_max),
+    ];
+    for (what, bytes, bytes_max) in budgets {
+        if let Some(bytes_max) = bytes_max
+            && bytes > bytes_max
+        {
+            return Err(BuildError::OverBudget { what, bytes, bytes_max });
+        }
+    }
+    Ok(())
+}
+
+fn is_folder(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|meta| meta.is_dir())
+}

@@ -1,0 +1,140 @@
+//! Runs a setup script in its chroot: its output goes to the log and to the caller, line by line, under a time limit.
+
+use std::collections::VecDeque;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rnx_sandbox::plan::SandboxPlan;
+use rnx_sandbox::spawn::{Exit, SandboxError, Stdio, Stream, spawn};
+use rustix::pipe::{PipeFlags, pipe_with};
+
+/// How many of the last lines a failure quotes.
+const LAST_LINES: usize = 20;
+
+/// How often the limit and an interrupt are looked at while the script says nothing.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// A setup script did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum ScriptError {
+    #[error("failed to write the log `{}`", path.display())]
+    Log { path: PathBuf, source: io::Error },
+    #[error("failed to read what the setup script says")]
+    Pipe { source: io::Error },
+    #[error("failed to start the setup script")]
+    Sandbox { source: SandboxError },
+    #[error("the setup script {}", ending(*exit))]
+    Failed { exit: Exit, last_lines: Vec<String> },
+    #[error("the setup script took more than {minutes} minutes and was killed")]
+    TooLong { minutes: u64, last_lines: Vec<String> },
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// When a script is stopped although it has not ended.
+#[derive(Debug, Clone, Copy)]
+pub struct Stop<'a> {
+    pub minutes_max: u64,
+    /// Becomes true when the person presses Ctrl-C.
+    pub interrupted: &'a AtomicBool,
+}
+
+/// Runs the script to its end; whatever happens, no process of it is left when this returns.
+pub fn run(
+    plan: &SandboxPlan,
+    log_path: &Path,
+    stop: Stop<'_>,
+    on_line: &mut dyn FnMut(&str),
+) -> Result<(), ScriptError> {
+    let log_error = |source| ScriptError::Log { path: log_path.to_owned(), source };
+    let mut log =
+        fs_err::OpenOptions::new().create(true).append(true).open(log_path).map_err(log_error)?;
+    let (reader, stdio) = one_pipe().map_err(|source| ScriptError::Pipe { source })?;
+    let sandbox = |source| ScriptError::Sandbox { source };
+    let mut child = spawn(plan, stdio).map_err(sandbox)?;
+
+    let (sender, lines) = mpsc::sync_channel(256);
+    let relay = thread::spawn(move || relay_lines(reader, &sender));
+    let deadline = Instant::now() + Duration::from_secs(stop.minutes_max * 60);
+    let mut last_lines = VecDeque::new();
+    let stopped = loop {
+        match lines.recv_timeout(LOOK_EVERY) {
+            Ok(line) => {
+                writeln!(log, "{line}").map_err(log_error)?;
+                on_line(&line);
+                if last_lines.len() == LAST_LINES {
+                    last_lines.pop_front();
+                }
+                last_lines.push_back(line);
+            }
+            // Every writer has closed the pipe.
+            Err(RecvTimeoutError::Disconnected) => break None,
+            // A daemon that the script left behind may hold the pipe: the script's own end counts.
+            Err(RecvTimeoutError::Timeout) => {
+                if child.try_wait().map_err(sandbox)?.is_some() {
+                    break None;
+                }
+            }
+        }
+        if stop.interrupted.load(Ordering::Relaxed) {
+            break Some(ScriptError::Interrupted);
+        }
+        if Instant::now() > deadline {
+            let minutes = stop.minutes_max;
+            break Some(ScriptError::TooLong { minutes, last_lines: Vec::new() });
+        }
+    };
+    if stopped.is_some() {
+        child.kill().map_err(sandbox)?;
+    }
+    let exit = child.wait().map_err(sandbox)?;
+    for line in &lines {
+        writeln!(log, "{line}").map_err(log_error)?;
+        last_lines.push_back(line);
+    }
+    drop(relay.join());
+    let last_lines = last_lines.into_iter().rev().take(LAST_LINES).rev().collect();
+    match (stopped, exit) {
+        (Some(ScriptError::TooLong { minutes, .. }), _) => {
+            Err(ScriptError::TooLong { minutes, last_lines })
+        }
+        (Some(error), _) => Err(error),
+        (None, Exit::Code(0)) => Ok(()),
+        (None, exit) => Err(ScriptError::Failed { exit, last_lines }),
+    }
+}
+
+/// Returns the reading end of a pipe, and streams that both write to it: the order of lines is the script's.
+fn one_pipe() -> io::Result<(fs_err::File, Stdio)> {
+    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
+    let second: OwnedFd = writer.try_clone()?;
+    let stdio =
+        Stdio { stdin: Stream::Null, stdout: Stream::Fd(writer), stderr: Stream::Fd(second) };
+    Ok((fs_err::File::from_parts(reader.into(), "the script's output"), stdio))
+}
+
+fn relay_lines(reader: impl Read, sender: &mpsc::SyncSender<String>) {
+    let mut reader = BufReader::new(reader);
+    let mut line = Vec::new();
+    // A read error is the end of what can be shown; the exit status tells how the script ended.
+    while reader.read_until(b'\n', &mut line).is_ok_and(|bytes| bytes > 0) {
+        let text = String::from_utf8_lossy(&line);
+        let last_shown = text.trim_end().rsplit('\r').next().unwrap_or_default();
+        if sender.send(last_shown.to_owned()).is_err() {
+            return;
+        }
+        line.clear();
+    }
+}
+
+fn ending(exit: Exit) -> String {
+    match exit {
+        Exit::Code(code) => format!("ended with exit status {code}"),
+        Exit::Signal(signal) => format!("was ended by signal {signal}"),
+    }
+}

@@ -1,0 +1,292 @@
+//! Builds, the whole way through the command line, on a base of one static program.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use rnx_sandbox::plan::{Access, Identity, Network, Privileges, Process, Root, SandboxPlan, Step};
+use xtask::build::script::{self, ScriptError, Stop};
+
+use crate::bases::scene::{self, Member, Ran, Scene, needs_program, needs_ranges};
+
+const BUSYBOX: &str = "/usr/bin/busybox";
+const APPLETS: [&str; 14] = [
+    "cat", "chmod", "cp", "echo", "env", "grep", "ln", "ls", "mkdir", "setsid", "sh", "sleep",
+    "sort", "touch",
+];
+
+/// Leaves a runtime of one static program.
+const GOOD: &str = r#"tree=/opt/joblet/runtimes/$RUNTIME_NAME/isolated
+mkdir -p "$tree/bin"
+cp /bin/busybox "$tree/bin/busybox"
+for name in sh cat touch; do ln -s busybox "$tree/bin/$name"; done
+"#;
+
+const GOOD_TEST: &str = "tests: [{name: says, run: [sh, -c, 'cat /etc/none 2>/dev/null || echo hello'], stdout: ^hello$}]\n";
+
+struct Workshop {
+    scene: Scene,
+}
+
+impl Workshop {
+    /// Returns a repository with one runtime, `tiny@1.0.0`; nothing where this machine cannot build it.
+    fn new(script: &str, manifest: &str) -> Option<Self> {
+        if !needs_ranges() || !needs_program("busybox") {
+            return None;
+        }
+        let scene = Scene::new();
+        let mut members = vec![
+            Member::dir("bin", 0o755),
+            Member::file("bin/busybox", 0o755, &fs_err::read(BUSYBOX).unwrap()),
+        ];
+        members.extend(APPLETS.map(|name| Member::link(&format!("bin/{name}"), "busybox")));
+        scene.archive_base("box", "images/box.tar", &scene::tar(&members));
+        let workshop = Self { scene };
+        workshop.define(script, manifest);
+        Some(workshop)
+    }
+
+    fn define(&self, script: &str, manifest: &str) {
+        let folder = self.scene.repo().join("runtimes/tiny");
+        fs_err::create_dir_all(&folder).unwrap();
+        let head = "name: tiny\nversion: 1.0.0\ndescription: one program\nbase: box\n";
+        let platforms = format!("platforms: [{}]\n", platform());
+        fs_err::write(folder.join("manifest.yaml"), format!("{head}{platforms}{manifest}"))
+            .unwrap();
+        let setup = folder.join("setup.sh");
+        fs_err::write(&setup, format!("#!/bin/sh\nset -eu\n{script}")).unwrap();
+        fs_err::set_permissions(&setup, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .unwrap();
+    }
+
+    fn build(&self) -> Ran {
+        self.scene.xtask(&["build", "tiny"])
+    }
+
+    fn dist(&self) -> PathBuf {
+        self.scene.repo().join("dist")
+    }
+
+    fn builds(&self) -> Vec<String> {
+        let names = scene::names(&self.scene.cache().join("builds"));
+        names
+            .into_iter()
+            .filter(|name| Path::new(name).extension().is_none_or(|e| e != "lock"))
+            .collect()
+    }
+}
+
+fn platform() -> String {
+    let arch = if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" };
+    format!("ubuntu-{arch}")
+}
+
+#[test]
+fn a_build_gives_the_same_bytes_in_another_place_under_another_umask() {
+    let Some(first) = Workshop::new(GOOD, GOOD_TEST) else { return };
+    let Some(second) = Workshop::new(GOOD, GOOD_TEST) else { return };
+    let one = first.build();
+    assert_eq!(one.status.code(), Some(0), "{one:?}");
+    let mut command = Command::new("sh");
+    command.args(["-c", "umask 077; exec \"$@\"", "sh"]).arg(env!("CARGO_BIN_EXE_xtask"));
+    second.scene.set_up(&mut command, &["build", "tiny"]);
+    let two = scene::ran(command.env("TZ", "Asia/Tokyo").env("LC_ALL", "C"));
+    assert_eq!(two.status.code(), Some(0), "{two:?}");
+
+    let sums =
+        |workshop: &Workshop| fs_err::read_to_string(workshop.dist().join("SHA256SUMS")).unwrap();
+    assert_eq!(sums(&first), sums(&second));
+    let names: Vec<String> =
+        sums(&first).lines().map(|line| line.split_once("  ").unwrap().1.to_owned()).collect();
+    let platform = platform();
+    assert_eq!(
+        names,
+        [
+            format!("tiny-1.0.0-{platform}.files.json"),
+            format!("tiny-1.0.0-{platform}.tar.gz"),
+            "tiny-1.0.0.tar.gz".to_owned()
+        ]
+    );
+    let check =
+        Command::new("sha256sum").args(["-c", "SHA256SUMS"]).current_dir(first.dist()).output();
+    assert!(check.unwrap().status.success());
+    assert!(first.dist().join(format!("logs/tiny-1.0.0-{platform}.log")).is_file());
+    assert_eq!(first.builds(), Vec::<String>::new(), "a finished build leaves no work folder");
+    assert!(one.stderr_text().contains("made: sha256:"), "{one:?}");
+    assert!(first.build().stderr_text().contains("reused: sha256:"));
+}
+
+#[test]
+fn a_script_sees_the_contract_and_nothing_of_the_host() {
+    let script = format!(
+        "{GOOD}env | grep -v -e ^PWD= -e ^SHLVL= -e ^BUILD_ID= | sort >\"$tree/env\"\n\
+         ls -a /joblet /root /home /work 2>&1 | sort >\"$tree/seen\"\n\
+         echo \"$BUILD_ID\" | grep -q '^[0-9a-f]\\{{16\\}}$'\n\
+         if echo x >/joblet/sources/x; then exit 9; fi\n"
+    );
+    let Some(workshop) = Workshop::new(&script, GOOD_TEST) else { return };
+    let mut command = workshop.scene.command(&["build", "tiny"]);
+    command
+        .env("SECRET", "canary")
+        .env("https_proxy", "http://127.0.0.1:9")
+        .env_remove("http_proxy");
+    for variable in xtask::build::contract::CA_VARIABLES {
+        command.env_remove(variable);
+    }
+    let built = scene::ran(&mut command);
+    assert_eq!(built.status.code(), Some(0), "{built:?}");
+    let archive = workshop.dist().join(format!("tiny-1.0.0-{}.tar.gz", platform()));
+    let file = |name: &str| {
+        let output = Command::new("tar").arg("-xzOf").arg(&archive).arg(name).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    insta::with_settings!({filters => vec![("arm64", "amd64")]}, {
+        insta::assert_snapshot!(file("isolated/env"));
+        insta::assert_snapshot!(file("runtime.yml"));
+    });
+    assert!(!file("isolated/seen").contains(&*workshop.scene.repo().to_string_lossy()));
+}
+
+#[test]
+fn a_failed_script_is_quoted_and_its_chroot_can_be_entered() {
+    let script = "echo looked >/left\necho 'the disk is \"full\"' >&2\nexit 3\n";
+    let Some(workshop) = Workshop::new(script, GOOD_TEST) else { return };
+    let failed = workshop.build();
+    assert_eq!(failed.status.code(), Some(1), "{failed:?}");
+    for part in
+        ["the setup script ended with exit status 3", "the disk is \"full\"", "logs/tiny-1.0.0-"]
+    {
+        assert!(failed.stderr_text().contains(part), "{part}: {failed:?}");
+    }
+    assert!(
+        failed.stderr_text().contains(&format!("cargo xtask shell tiny --platform {}", platform()))
+    );
+    assert!(!workshop.dist().join("SHA256SUMS").exists());
+
+    let shell = workshop.scene.xtask(&["shell", "tiny", "--", "/bin/cat", "/left"]);
+    assert_eq!((shell.status.code(), shell.stdout.as_str()), (Some(0), "looked\n"), "{shell:?}");
+    workshop.define(GOOD, GOOD_TEST);
+    assert_eq!(workshop.build().status.code(), Some(0));
+    assert_eq!(workshop.builds(), Vec::<String>::new());
+}
+
+#[test]
+fn what_fails_its_tests_is_not_published() {
+    let failing = "tests:\n- {name: wrong, run: [sh, -c, 'echo no'], stdout: ^yes$}\n\
+                   - {name: missing, run: [nothing-here]}\n- {name: readonly, run: [touch, /bin/x], status: 1}\n";
+    let Some(workshop) = Workshop::new(GOOD, failing) else { return };
+    let failed = workshop.build();
+    assert_eq!(failed.status.code(), Some(1), "{failed:?}");
+    let said = failed.stderr_text();
+    assert!(said.contains("2 of 3 tests of tiny@1.0.0"), "{failed:?}");
+    assert!(
+        said.contains("test wrong: FAILED: standard output does not match `^yes$`"),
+        "{failed:?}"
+    );
+    assert!(said.contains("test missing: FAILED: `nothing-here`: no such command"), "{failed:?}");
+    assert!(!workshop.dist().join("SHA256SUMS").exists());
+}
+
+#[test]
+fn what_the_audit_refuses_and_what_is_over_budget_is_not_published() {
+    let script = format!("{GOOD}ln -s /nowhere/at/all \"$tree/bin/dangling\"\n");
+    let Some(workshop) = Workshop::new(&script, GOOD_TEST) else { return };
+    let refused = workshop.build();
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    assert!(refused.stderr_text().contains("bin/dangling"), "{refused:?}");
+
+    workshop.define(GOOD, &format!("{GOOD_TEST}limits: {{unpacked: 1 KiB}}\n"));
+    let refused = workshop.build();
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    assert!(refused.stderr_text().contains("over the manifest's limit of 1024"), "{refused:?}");
+
+    workshop.define("echo nothing\n", GOOD_TEST);
+    let refused = workshop.build();
+    assert!(
+        refused.stderr_text().contains("left no folder `/opt/joblet/runtimes/tiny/isolated`"),
+        "{refused:?}"
+    );
+    assert!(!workshop.dist().join("SHA256SUMS").exists());
+}
+
+#[test]
+fn a_daemon_that_a_script_leaves_behind_ends_with_the_build() {
+    let script = format!("{GOOD}setsid sleep 76543 &\n");
+    let Some(workshop) = Workshop::new(&script, GOOD_TEST) else { return };
+    let built = workshop.build();
+    assert_eq!(built.status.code(), Some(0), "{built:?}");
+    assert!(!is_running("sleep\x0076543"));
+}
+
+#[test]
+fn an_interrupted_build_leaves_nothing_behind() {
+    let Some(workshop) = Workshop::new("echo begun\nsleep 76544\n", GOOD_TEST) else { return };
+    let mut xtask =
+        workshop.scene.command(&["build", "tiny"]).stderr(Stdio::piped()).spawn().unwrap();
+    let started = Instant::now();
+    while !is_running("sleep\x0076544") {
+        assert!(started.elapsed() < Duration::from_mins(1), "the script did not start");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let pid = rustix::process::Pid::from_child(&xtask);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert!(!xtask.wait().unwrap().success());
+    assert!(!is_running("sleep\x0076544"));
+    assert_eq!(workshop.builds(), Vec::<String>::new());
+    assert!(!workshop.dist().join("SHA256SUMS").exists());
+}
+
+#[test]
+fn two_builds_of_the_same_do_not_meet() {
+    let Some(workshop) = Workshop::new("sleep 76545\n", GOOD_TEST) else { return };
+    let mut first =
+        workshop.scene.command(&["build", "tiny"]).stderr(Stdio::null()).spawn().unwrap();
+    while !is_running("sleep\x0076545") {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let second = workshop.build();
+    first.kill().unwrap();
+    first.wait().unwrap();
+    assert_eq!(second.status.code(), Some(1), "{second:?}");
+    assert!(second.stderr_text().contains("another build of the same runtime"), "{second:?}");
+}
+
+#[test]
+fn a_script_that_takes_too_long_is_killed() {
+    if !needs_program("busybox") {
+        return;
+    }
+    let bind =
+        |host: &str| Step::Bind { host: host.into(), guest: host.into(), access: Access::ReadOnly };
+    let plan = SandboxPlan {
+        identity: Identity::Single { uid: 0, gid: 0 },
+        network: Network::None,
+        hostname: "test".to_owned(),
+        root: Root::Tmpfs,
+        steps: vec![bind(BUSYBOX)],
+        process: Process {
+            argv: [BUSYBOX, "sleep", "76546"].map(Into::into).to_vec(),
+            env: Vec::new(),
+            cwd: "/".into(),
+            uid: 0,
+            gid: 0,
+            privileges: Privileges::Build,
+        },
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let interrupted = AtomicBool::new(false);
+    let stop = Stop { minutes_max: 0, interrupted: &interrupted };
+    let ended = script::run(&plan, &folder.path().join("log"), stop, &mut |_line| {});
+    assert!(matches!(ended, Err(ScriptError::TooLong { minutes: 0, .. })), "{ended:?}");
+    assert!(!is_running("sleep\x0076546"));
+}
+
+/// Whether a process with this in its command line (words end in NUL) runs on this machine.
+fn is_running(words: &str) -> bool {
+    fs_err::read_dir("/proc").unwrap().flatten().any(|entry| {
+        // Processes come and go while the folder is read.
+        fs_err::read(entry.path().join("cmdline"))
+            .is_ok_and(|line| String::from_utf8_lossy(&line).contains(words))
+    })
+}
