@@ -6,10 +6,12 @@ pub mod validate;
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
+use rnx_archive::{Limits, Options};
 
 use crate::tool::{self, Invocation, ToolError};
 
@@ -96,6 +98,20 @@ impl<'a> Contest<'a> {
     }
 }
 
+/// Unpacks a built archive, whose digest is taken as it is, into the new folder `dest`.
+pub fn unpack_for(archive: &Path, dest: &Path, threads: NonZeroUsize) -> Result<(), BenchError> {
+    let unpack_error = |source| BenchError::Unpack { path: archive.to_owned(), source };
+    let archive_bytes = fs::metadata(archive)
+        .map_err(|source| BenchError::Scratch { path: archive.to_owned(), source })?
+        .len();
+    let limits = Limits { archive_bytes, unpacked_bytes: u64::MAX, entries: u64::MAX };
+    renew(dest)?;
+    let opened = rnx_archive::unpack::open(archive).map_err(unpack_error)?;
+    rnx_archive::unpack::unpack(&opened, dest, &Options { limits, threads })
+        .map(drop)
+        .map_err(unpack_error)
+}
+
 /// Runs every contest in turn, `rounds` times, and returns the medians in the same order.
 fn medians(mut contests: Vec<Contest<'_>>, rounds: usize) -> Result<Vec<Way>, BenchError> {
     for _ in 0..rounds.max(1) {
@@ -125,7 +141,7 @@ fn peak_bytes(work: impl FnOnce() -> Result<(), BenchError>) -> Result<u64, Benc
 }
 
 /// Makes an empty folder in place of what is there.
-fn renew(path: &std::path::Path) -> Result<(), BenchError> {
+fn renew(path: &Path) -> Result<(), BenchError> {
     let scratch_error = |source| BenchError::Scratch { path: path.to_owned(), source };
     if path.exists() {
         fs::remove_dir_all(path).map_err(scratch_error)?;

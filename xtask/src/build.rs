@@ -86,6 +86,7 @@ pub fn build(
     let work = prepared.work.clone();
     let result = run(definition, platform, workshop, &prepared, on);
     if !matches!(&result, Err(error) if error.leaves_a_chroot()) {
+        on(Event::Step("cleaning up".to_owned()));
         prepare::discard(&work, workshop)?;
     }
     let finished = result?;

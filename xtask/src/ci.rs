@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::tool::Invocation;
+
 /// One check: a command line that must succeed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
@@ -41,6 +43,20 @@ impl fmt::Display for Outcome {
     }
 }
 
+/// Programs from PyPI, and the folder of the environment that they are installed in.
+pub const PYTHON_TOOLS: [&str; 2] = ["check-jsonschema", "zizmor"];
+pub const PYTHON_DIR: &str = "target/python";
+
+/// Returns the command lines that install [`PYTHON_TOOLS`] into [`PYTHON_DIR`] of the repository.
+pub fn python_tools() -> [Invocation; 2] {
+    [
+        Invocation::new("python3").args(["-m", "venv", PYTHON_DIR]),
+        Invocation::new(format!("{PYTHON_DIR}/bin/pip"))
+            .args(["install", "--quiet", "--disable-pip-version-check"])
+            .args(PYTHON_TOOLS),
+    ]
+}
+
 /// Returns all checks, tests first; `xtask` is this program.
 pub fn checks(xtask: &str) -> Vec<Check> {
     let check = |name, argv: &[&str]| Check {
@@ -49,6 +65,7 @@ pub fn checks(xtask: &str) -> Vec<Check> {
         env: Vec::new(),
         absent: Absent::Fail,
     };
+    let script = |name, text: &'static str| check(name, &["sh", "-euc", text, "sh", xtask]);
     let clippy =
         ["cargo", "clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
     let doc = ["cargo", "doc", "--workspace", "--no-deps", "--locked"];
@@ -60,18 +77,47 @@ pub fn checks(xtask: &str) -> Vec<Check> {
         check("tidy", &[xtask, "tidy"]),
         check("validate", &[xtask, "validate", "--strict"]),
         check("schema", &[xtask, "schema", "--check"]),
-        check("shellcheck", &["sh", "-c", SHELLCHECK]),
-        check("shfmt", &["sh", "-c", SHFMT]),
-        Check {
-            absent: Absent::Skip("zizmor is not installed (pip install zizmor)"),
-            ..check("zizmor", &["zizmor", "--offline", "--persona=pedantic", ".github/workflows"])
-        },
+        script("workflows", WORKFLOWS),
+        script("shellcheck", SHELLCHECK),
+        script("shfmt", SHFMT),
+        check("lib", &["runtimes/lib/tests/run"]),
         Check {
             absent: Absent::Skip("cargo-deny is not installed; the workflow runs it"),
             ..check("deny", &["cargo-deny", "check", "licenses", "bans", "sources"])
         },
+        check("try", &[xtask, "try", "python-3.11"]),
+        script("reproduce", REPRODUCE),
+        script("ordinary", ORDINARY),
     ]
 }
 
+const WORKFLOWS: &str = "target/python/bin/zizmor --quiet --offline --persona=pedantic .github/workflows
+target/python/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml";
+
 const SHELLCHECK: &str = "git ls-files -z '*.sh' .ci/run 'runtimes/lib/tests/*' | xargs -0 shellcheck --external-sources";
-const SHFMT: &str = "git ls-files -z '*.sh' .ci/run | xargs -0 shfmt -d -i 2 -ci";
+
+const SHFMT: &str = "git ls-files -z '*.sh' .ci/run 'runtimes/lib/tests/*' | xargs -0 shfmt -d";
+
+/// Builds what `try` built again, from another folder, and compares the digests.
+const REPRODUCE: &str = r#"other=$(mktemp -d)
+trap 'rm -rf "$other"' EXIT
+git clone --quiet . "$other/a clone"
+"$1" build --repo "$other/a clone" python-3.11
+cmp dist/SHA256SUMS "$other/a clone/dist/SHA256SUMS""#;
+
+/// As root, goes the whole way as an ordinary user, whom it makes; as an ordinary user, `try` did that.
+const ORDINARY: &str = r#"if [ "$(id -u)" != 0 ]; then
+  echo "this is an ordinary user"
+  exit 0
+fi
+user=joblet-ci
+id "$user" >/dev/null 2>&1 || useradd --create-home "$user"
+grep -q "^$user:" /etc/subuid || usermod --add-subuids 2000000-2065535 --add-subgids 2000000-2065535 "$user"
+home=$(getent passwd "$user" | cut -d: -f6)
+rm -rf "$home/way"
+install -d -o "$user" "$home/way" "$home/way/bin"
+install "$1" "$(dirname "$1")/rnx" "$home/way/bin"
+git clone --quiet . "$home/way/repo"
+chown -R "$user" "$home/way/repo"
+certificates=${SSL_CERT_FILE:+SSL_CERT_FILE=$SSL_CERT_FILE}
+su "$user" -c "cd && env -u CARGO $certificates way/bin/xtask try --repo way/repo python-3.11""#;

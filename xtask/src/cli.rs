@@ -3,6 +3,7 @@
 
 mod audit;
 mod base;
+mod bench;
 mod build;
 mod ci;
 mod completions;
@@ -47,6 +48,7 @@ pub(crate) struct Global {
 enum Command {
     Audit(audit::Args),
     Base(base::Args),
+    Bench(bench::Args),
     Build(build::Args),
     Ci(ci::Args),
     Completions(completions::Args),
@@ -81,6 +83,7 @@ fn run(cli: &Cli) -> Result<ExitStatus, Failure> {
         Command::Audit(args) => audit::run(args, &cli.global),
         Command::Base(args) => base::run(args, &cli.global),
         Command::Doctor(args) => doctor::run(args),
+        Command::Bench(args) => bench::run(args, &repo(&cli.global)?),
         Command::Build(args) => build::run(args, &repo(&cli.global)?),
         Command::Ci(args) => ci::run(args, &repo(&cli.global)?),
         Command::Completions(args) => Ok(completions::run(args, Cli::command())),

@@ -69,6 +69,9 @@ pub(crate) fn prepare(
     on: &mut dyn FnMut(Event<'_>),
 ) -> Result<Prepared, BuildError> {
     let (prepared, base) = enter(definition, platform, workshop, on)?;
+    if prepared.work.root.exists() {
+        on(Event::Step("removing what an earlier build left".to_owned()));
+    }
     discard(&prepared.work, workshop)?;
     stage::stage(&prepared.work, &definition.dir, &prepared.host)
         .map_err(|source| BuildError::Stage { source })?;

@@ -31,6 +31,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, repo: &Path) -> Result<ExitStatus, Failure> {
     if args.install_deps {
         doctor::install_for(&[Need::Debootstrap, Need::Ids, Need::Tests])?;
+        install_python_tools(repo)?;
     }
     let own = std::env::current_exe().map_err(|error| Failure::new(ExitStatus::Host, &error))?;
     let checks = ci::checks(&own.to_string_lossy());
@@ -59,6 +60,20 @@ pub(crate) fn run(args: &Args, repo: &Path) -> Result<ExitStatus, Failure> {
         }
     }
     Ok(status)
+}
+
+/// Installs the programs from PyPI into a folder of their own; does nothing where they are.
+fn install_python_tools(repo: &Path) -> Result<(), Failure> {
+    let bin = repo.join(ci::PYTHON_DIR).join("bin");
+    if ci::PYTHON_TOOLS.iter().all(|tool| bin.join(tool).is_file()) {
+        return Ok(());
+    }
+    for step in ci::python_tools() {
+        eprintln!("will run: {step}");
+        tool::stream(&step.dir(repo), &mut |line| eprintln!("  {line}"))
+            .map_err(|error| Failure::new(ExitStatus::Host, &error))?;
+    }
+    Ok(())
 }
 
 fn run_one(check: &Check, repo: &Path) -> Outcome {

@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use rnx::failure::{ExitStatus, Failure};
+use rnx_spec::artifact::archive_file;
 use rnx_spec::{Arch, Distro, Platform};
 use xtask::build::Built;
 use xtask::definitions::Definition;
@@ -131,15 +132,8 @@ impl Rnx {
 /// Returns the `rnx` that belongs to this `xtask`: the one beside it, built first where cargo runs us.
 fn rnx_program() -> Result<PathBuf, Failure> {
     let own = std::env::current_exe().map_err(|error| Failure::new(ExitStatus::Host, &error))?;
-    if let Some(cargo) = std::env::var_os("CARGO") {
-        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
-        let mut build = Invocation::new(cargo)
-            .args(["build", "--quiet", "--package", "rnx", "--manifest-path"])
-            .arg(manifest);
-        if !cfg!(debug_assertions) {
-            build = build.arg("--release");
-        }
-        tool::stream(&build, &mut |line| eprintln!("{line}")).map_err(|error| failed(&error))?;
+    if std::env::var_os("CARGO").is_some() {
+        cargo_build(&["rnx"], !cfg!(debug_assertions))?;
     }
     let program = own.with_file_name("rnx");
     if program.is_file() {
@@ -147,6 +141,37 @@ fn rnx_program() -> Result<PathBuf, Failure> {
     }
     Err(Failure::message(ExitStatus::Host, format!("there is no `{}`", program.display()))
         .hint("build it: `cargo build --package rnx`"))
+}
+
+/// Builds packages of this program's own workspace, and returns the folder with the programs.
+pub(super) fn cargo_build(packages: &[&str], release: bool) -> Result<PathBuf, Failure> {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build =
+        Invocation::new(cargo).args(["build", "--quiet", "--manifest-path"]).arg(manifest);
+    for package in packages {
+        build = build.args(["--package", package]);
+    }
+    if release {
+        build = build.arg("--release");
+    }
+    tool::stream(&build, &mut |line| eprintln!("{line}")).map_err(|error| failed(&error))?;
+    let own = std::env::current_exe().map_err(|error| Failure::new(ExitStatus::Host, &error))?;
+    let profile = if release { "release" } else { "debug" };
+    let target = own.parent().and_then(Path::parent).unwrap_or(Path::new("target"));
+    Ok(target.join(profile))
+}
+
+/// Returns the archive in `dist/` of a runtime's build for this machine.
+pub(super) fn built_archive(repo: &Path, name: &str) -> Result<PathBuf, Failure> {
+    let definition = workshop::load(repo, name)?;
+    let spec = definition.manifest.spec();
+    let path = repo.join("dist").join(archive_file(&spec, native(&definition)?));
+    if path.is_file() {
+        return Ok(path);
+    }
+    Err(Failure::message(ExitStatus::Findings, format!("there is no `{}`", path.display()))
+        .hint(format!("build it first: `cargo xtask build {name}`")))
 }
 
 fn failed(error: &ToolError) -> Failure {

@@ -82,6 +82,7 @@ impl Need {
             tool("newuidmap", "uidmap", "gives an ordinary user's build more than one id"),
             tool("pigz", "pigz", "packs in tests"),
             tool("python3", "python3", "lists archives in tests"),
+            tool("/usr/share/doc/python3-venv", "python3-venv", "installs checkers from PyPI"),
             tool("shellcheck", "shellcheck", "checks shell scripts"),
             tool("shfmt", "shfmt", "checks shell scripts"),
             tool("xz", "xz-utils", "packs in tests"),

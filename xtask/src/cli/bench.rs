@@ -1,0 +1,90 @@
+//! `xtask bench`: measures beside the tools that people would use instead, and prints medians and ratios.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command's rendering")]
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use rnx::failure::{ExitStatus, Failure};
+use xtask::bench::{self, BenchError, Report, Setting};
+use xtask::tool::{self, Invocation};
+
+use super::try_run::{built_archive, cargo_build};
+
+/// Measure beside other tools, in one run, and print medians and ratios
+///
+/// Packing, unpacking and starting are measured on a runtime that was built before, in memory-backed storage. A debug
+/// build of this program first makes a release build, and lets that one measure.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// What to measure; everything, if nothing is named
+    what: Vec<What>,
+    /// The built archive to measure with [default: python-3.11 in dist/]
+    #[arg(long, value_name = "FILE")]
+    archive: Option<PathBuf>,
+    /// How often each way is measured; starts of jobs 20 times as often
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// A folder in memory for the files that are measured with
+    #[arg(long, value_name = "DIR", default_value = "/dev/shm")]
+    scratch: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum What {
+    Pack,
+    Unpack,
+    Validate,
+}
+
+/// Measures.
+pub(crate) fn run(args: &Args, repo: &Path) -> Result<ExitStatus, Failure> {
+    if cfg!(debug_assertions) {
+        return in_release();
+    }
+    let wanted = |what| args.what.is_empty() || args.what.contains(&what);
+    let scratch =
+        tempfile::Builder::new().prefix("joblet-bench-").tempdir_in(&args.scratch).map_err(
+            |error| Failure::new(ExitStatus::Host, &error).hint("name another: `--scratch DIR`"),
+        )?;
+    let setting = Setting { scratch: scratch.path().to_owned(), rounds: args.rounds };
+    if wanted(What::Validate) {
+        show(bench::validate::run(&setting))?;
+    }
+    if !(wanted(What::Pack) || wanted(What::Unpack)) {
+        return Ok(ExitStatus::Done);
+    }
+    let archive = match &args.archive {
+        Some(archive) => archive.clone(),
+        None => built_archive(repo, "python-3.11")?,
+    };
+    let threads = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    eprintln!("measuring with {} on {threads} threads", archive.display());
+    let tree = scratch.path().join("tree");
+    bench::unpack_for(&archive, &tree, threads).map_err(|error| failed(&error))?;
+    if wanted(What::Pack) {
+        show(bench::pack::run(&tree, threads, &setting))?;
+    }
+    if wanted(What::Unpack) {
+        show(bench::unpack::run(&archive, threads, &setting))?;
+    }
+    Ok(ExitStatus::Done)
+}
+
+/// Lets a release build of this program measure: a debug build's times say nothing.
+fn in_release() -> Result<ExitStatus, Failure> {
+    let folder = cargo_build(&["xtask", "rnx"], true)?;
+    let invocation = Invocation::new(folder.join("xtask")).args(std::env::args_os().skip(1));
+    let status =
+        tool::interactive(&invocation).map_err(|error| Failure::new(ExitStatus::Host, &error))?;
+    Ok(if status.success() { ExitStatus::Done } else { ExitStatus::Findings })
+}
+
+fn show(report: Result<Report, BenchError>) -> Result<(), Failure> {
+    println!("{}", report.map_err(|error| failed(&error))?);
+    Ok(())
+}
+
+fn failed(error: &BenchError) -> Failure {
+    Failure::new(ExitStatus::Findings, error)
+}
