@@ -1,6 +1,7 @@
 //! Measurements beside the tools that people would use instead, all in one run.
 
 pub mod pack;
+pub mod start;
 pub mod unpack;
 pub mod validate;
 
@@ -30,8 +31,8 @@ pub struct Report {
     pub title: String,
     /// Ours comes first.
     pub ways: Vec<Way>,
-    /// The most memory this process held while it did our way.
-    pub peak_bytes: u64,
+    /// The most memory this process held while it did our way, where it did it itself.
+    pub peak_bytes: Option<u64>,
     /// Tools that could not be compared with: they are not installed.
     pub missing: Vec<String>,
 }
@@ -60,6 +61,10 @@ pub enum BenchError {
     Scratch { path: PathBuf, source: io::Error },
     #[error("failed to read the peak memory of this process")]
     Memory { source: io::Error },
+    #[error("`{command}` ended with {status}")]
+    Ended { command: String, status: String },
+    #[error("failed to read the bundle that an OCI runtime wrote")]
+    Bundle { source: serde_json::Error },
     #[error("failed to validate the generated definitions")]
     Validate { source: crate::validate::ValidateError },
     #[error("the generated definitions have {errors} errors, and should have none")]
@@ -162,13 +167,19 @@ fn installed<'a>(ways: Vec<(&str, Contest<'a>)>) -> (Vec<Contest<'a>>, Vec<Strin
     (there, missing.into_iter().map(|(tool, _)| tool.to_owned()).collect())
 }
 
+/// Starts of programs take milliseconds, archives take seconds.
+fn shown(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64();
+    if seconds < 0.1 { format!("{:7.3} ms", seconds * 1000.0) } else { format!("{seconds:7.3} s ") }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.title)?;
         let first = self.ways.first();
         let width = self.ways.iter().map(|way| way.name.len()).max().unwrap_or(0);
         for way in &self.ways {
-            write!(f, "  {:width$}  {:7.3} s", way.name, way.median.as_secs_f64())?;
+            write!(f, "  {:width$}  {}", way.name, shown(way.median))?;
             if let Some(first) = first {
                 let ratio = way.median.as_secs_f64() / first.median.as_secs_f64();
                 write!(f, "  {ratio:5.2} x our time")?;
@@ -181,7 +192,9 @@ impl fmt::Display for Report {
             }
             writeln!(f)?;
         }
-        writeln!(f, "  peak memory of ours: {} MiB", self.peak_bytes.div_ceil(1024 * 1024))?;
+        if let Some(bytes) = self.peak_bytes {
+            writeln!(f, "  peak memory of ours: {} MiB", bytes.div_ceil(1024 * 1024))?;
+        }
         for tool in &self.missing {
             writeln!(f, "  not compared with `{tool}`: it is not installed")?;
         }

@@ -46,5 +46,5 @@ pub fn run(tree: &Path, threads: NonZeroUsize, setting: &Setting) -> Result<Repo
         fs::remove_file(&path).map_err(scratch_error)?;
     }
     let title = format!("pack `{}` on {threads} threads", tree.display());
-    Ok(Report { title, ways, peak_bytes, missing })
+    Ok(Report { title, ways, peak_bytes: Some(peak_bytes), missing })
 }

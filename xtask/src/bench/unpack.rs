@@ -64,5 +64,5 @@ pub fn run(archive: &Path, threads: NonZeroUsize, setting: &Setting) -> Result<R
     }
     fs::remove_dir_all(&dest).map_err(scratch_error)?;
     let title = format!("unpack `{}` ({size} bytes) on {threads} threads", archive.display());
-    Ok(Report { title, ways, peak_bytes, missing })
+    Ok(Report { title, ways, peak_bytes: Some(peak_bytes), missing })
 }

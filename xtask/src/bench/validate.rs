@@ -75,7 +75,7 @@ pub fn run(setting: &Setting) -> Result<Report, BenchError> {
         fs::remove_dir_all(path)
             .map_err(|source| BenchError::Scratch { path: path.clone(), source })?;
     }
-    Ok(Report { title, ways, peak_bytes, missing: vec![] })
+    Ok(Report { title, ways, peak_bytes: Some(peak_bytes), missing: vec![] })
 }
 
 fn generate(repo: &Path) -> Result<(), BenchError> {

@@ -34,6 +34,7 @@ pub(crate) struct Args {
 enum What {
     Pack,
     Unpack,
+    Start,
     Validate,
 }
 
@@ -51,7 +52,7 @@ pub(crate) fn run(args: &Args, repo: &Path) -> Result<ExitStatus, Failure> {
     if wanted(What::Validate) {
         show(bench::validate::run(&setting))?;
     }
-    if !(wanted(What::Pack) || wanted(What::Unpack)) {
+    if !(wanted(What::Pack) || wanted(What::Unpack) || wanted(What::Start)) {
         return Ok(ExitStatus::Done);
     }
     let archive = match &args.archive {
@@ -67,6 +68,13 @@ pub(crate) fn run(args: &Args, repo: &Path) -> Result<ExitStatus, Failure> {
     }
     if wanted(What::Unpack) {
         show(bench::unpack::run(&archive, threads, &setting))?;
+    }
+    if wanted(What::Start) {
+        let rnx = std::env::current_exe()
+            .map_err(|error| Failure::new(ExitStatus::Host, &error))?
+            .with_file_name("rnx");
+        let setting = Setting { rounds: args.rounds * 20, ..setting };
+        show(bench::start::run(&rnx, &tree, &setting))?;
     }
     Ok(ExitStatus::Done)
 }

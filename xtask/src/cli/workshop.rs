@@ -10,6 +10,7 @@ use std::time::Duration;
 use rnx::failure::{ExitStatus, Failure};
 use rnx_sandbox::signals::Signals;
 use rnx_sandbox::spawn::SandboxError;
+use rnx_spec::diagnostic::{Diagnostic, Severity};
 use rnx_spec::{Arch, Platform};
 use rnx_store::fetch::FetchOptions;
 use rustix::process::Signal;
@@ -19,6 +20,7 @@ use xtask::definitions::{self, Definition};
 use xtask::host;
 use xtask::rootfs::Provisioning;
 use xtask::rootfs::identity::BuildIdentity;
+use xtask::validate::{self, SyntaxCache};
 
 use super::base::{Settings, fetch_options};
 
@@ -106,12 +108,27 @@ fn listen() -> Result<Arc<AtomicBool>, SandboxError> {
     Ok(interrupted)
 }
 
-/// Loads a definition, or says what is wrong with it.
+/// Loads a definition, or says what is wrong with it: its manifest, its folder, its scripts.
 pub(crate) fn load(repo: &Path, name: &str) -> Result<Definition, Failure> {
+    let cache = SyntaxCache { dir: None };
+    if let Ok(report) = validate::run(repo, &[name.to_owned()], &cache)
+        && let Some(first) =
+            report.files().flat_map(|file| &file.diagnostics).find(|one| is_error(one))
+    {
+        let count = report.count(Severity::Error);
+        let message =
+            format!("{name} has {count} error(s); the first is {}: {}", first.code, first.message);
+        return Err(Failure::message(ExitStatus::Findings, message)
+            .hint(format!("`cargo xtask validate {name}` shows every finding")));
+    }
     definitions::load(repo, name).map_err(|error| {
         Failure::new(ExitStatus::Findings, &error)
             .hint(format!("`cargo xtask validate {name}` shows every finding"))
     })
+}
+
+fn is_error(diagnostic: &Diagnostic) -> bool {
+    diagnostic.severity == Severity::Error
 }
 
 /// Returns the builds that serve `asked`, or, where nothing was asked for, every platform of this machine's architecture.
