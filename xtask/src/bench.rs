@@ -33,7 +33,7 @@ pub struct Report {
     pub ways: Vec<Way>,
     /// The most memory this process held while it did our way, where it did it itself.
     pub peak_bytes: Option<u64>,
-    /// Tools that could not be compared with: they are not installed.
+    /// Tools that could not be compared with, and why where it is not that they are not installed.
     pub missing: Vec<String>,
 }
 
@@ -196,7 +196,7 @@ impl fmt::Display for Report {
             writeln!(f, "  peak memory of ours: {} MiB", bytes.div_ceil(1024 * 1024))?;
         }
         for tool in &self.missing {
-            writeln!(f, "  not compared with `{tool}`: it is not installed")?;
+            writeln!(f, "  not compared with {tool}")?;
         }
         Ok(())
     }
