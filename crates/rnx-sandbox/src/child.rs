@@ -51,7 +51,7 @@ enum NotStarted {
 
 /// The life of pid 1.
 pub(crate) fn run(script: &mut Script, stack: &mut [u8], channels: &Channels) -> ! {
-    // Handlers of the parent must not run here; from now on signals wait for the descriptor.
+    // From now on signals wait for the descriptor.
     let _ = sys::set_signal_mask(u64::MAX);
     for fd in channels.foreign {
         sys::close(fd);
@@ -269,20 +269,18 @@ fn attach_new(
     result
 }
 
-/// A file of its own tmpfs, cut out of it and mounted.
+/// A file of the root that lives on as a mount, and has no name.
 fn cover(path: &CStr, content: &[u8]) -> Sys<()> {
-    let attributes = sys::MOUNT_ATTR_NOSUID | sys::MOUNT_ATTR_NODEV | sys::MOUNT_ATTR_NOEXEC;
-    let folder = sys::new_mount(c"tmpfs", &[(c"mode", Some(c"755"))], attributes)?;
-    sys::fchdir(folder)?;
-    sys::write_file(libc::AT_FDCWD, c"content", libc::O_CREAT | libc::O_EXCL, 0o444, content)?;
-    // A tree can be cloned from an attached mount only; attaching to the file's own target would hide it.
-    sys::move_mount(folder, c"/proc").or_else(|_| sys::move_mount(folder, c"/"))?;
-    let mount = sys::open_tree(folder, c"content")?;
-    sys::unmount_here()?;
-    sys::chdir(c"/")?;
-    sys::close(folder);
-    sys::set_mount(mount, attributes | sys::MOUNT_ATTR_RDONLY, None)?;
-    sys::move_mount(mount, path)
+    let name = c"/.cover";
+    sys::write_file(libc::AT_FDCWD, name, libc::O_CREAT | libc::O_EXCL, 0o444, content)?;
+    let mount = sys::open_tree(libc::AT_FDCWD, name)?;
+    let quiet = sys::MOUNT_ATTR_RDONLY
+        | sys::MOUNT_ATTR_NOSUID
+        | sys::MOUNT_ATTR_NODEV
+        | sys::MOUNT_ATTR_NOEXEC;
+    sys::set_mount(mount, quiet, None)?;
+    sys::move_mount(mount, path)?;
+    sys::unlink(name)
 }
 
 /// Starts the process and waits until it is its program.
@@ -309,8 +307,7 @@ fn become_program(start: &Start) -> NotStarted {
 fn restrict(start: &Start) -> Result<(), Failed> {
     sys::new_session().during(script::FORK)?;
     stdio(start.stdio).during(script::DESCRIPTORS)?;
-    sys::default_signals();
-    sys::set_signal_mask(0).during(script::FORK)?;
+    sys::default_sigpipe().and_then(|()| sys::set_signal_mask(0)).during(script::FORK)?;
     privileges(start).during(script::PRIVILEGES)?;
     sys::umask(0o022);
     sys::chdir(&start.cwd).during(script::FOLDER)

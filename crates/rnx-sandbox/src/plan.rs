@@ -87,7 +87,7 @@ pub enum Step {
         guest: PathBuf,
         masked: bool,
     },
-    /// A tmpfs with null, zero, full, random, urandom, tty, pts, ptmx, shm, fd, stdin, stdout, stderr.
+    /// A tmpfs (or a part of the root, if that is one) with null, zero, full, random, urandom, tty, pts, ptmx, shm, fd, stdin, stdout, stderr.
     Dev {
         guest: PathBuf,
     },

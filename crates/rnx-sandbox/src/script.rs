@@ -362,7 +362,10 @@ impl Script {
         let tmpfs = |path: CString, size: &str, mode: &str| -> Result<Op, SandboxError> {
             Ok(Op::Tmpfs { path, size: text(size)?, mode: text(mode)? })
         };
-        self.ops.push((label, tmpfs(path(guest)?, "1m", "755")?));
+        // A tmpfs root is made read-only, and its `/dev` with it.
+        if !matches!(self.root, RootOp::Tmpfs) {
+            self.ops.push((label, tmpfs(path(guest)?, "1m", "755")?));
+        }
         for name in ["null", "zero", "full", "random", "urandom", "tty"] {
             let node = guest.join(name);
             self.ops.push((label, Op::Touch { path: path(&node)? }));

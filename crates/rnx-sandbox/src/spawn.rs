@@ -145,11 +145,16 @@ impl Child {
         if let Some(exit) = self.exit {
             return Ok(exit);
         }
-        let exit = match receive(&self.report)? {
-            Some([child::EXITED, status, _]) => exit_of(status.cast_signed()),
-            _ => Exit::Signal(libc::SIGKILL),
-        };
+        let exit = self.receive_exit()?;
         self.release()?;
+        self.exit = Some(exit);
+        Ok(exit)
+    }
+
+    /// As [`Child::wait`], for a caller that ends soon: does not wait for the kernel to take down the mounts and namespaces,
+    /// in which nothing runs any more.
+    pub fn wait_for_process(mut self) -> Result<Exit, SandboxError> {
+        let exit = self.receive_exit()?;
         self.exit = Some(exit);
         Ok(exit)
     }
@@ -179,6 +184,13 @@ impl Child {
     /// Kills the process and all that it started.
     pub fn kill(&self) -> Result<(), SandboxError> {
         self.signal(libc::SIGKILL)
+    }
+
+    fn receive_exit(&self) -> Result<Exit, SandboxError> {
+        Ok(match receive(&self.report)? {
+            Some([child::EXITED, status, _]) => exit_of(status.cast_signed()),
+            _ => Exit::Signal(libc::SIGKILL),
+        })
     }
 
     fn started(&mut self, plan: &SandboxPlan) -> Result<(), SandboxError> {

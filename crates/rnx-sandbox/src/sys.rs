@@ -25,6 +25,8 @@ const FSCONFIG_SET_FLAG: c_uint = 0;
 const FSCONFIG_SET_STRING: c_uint = 1;
 const FSCONFIG_CMD_CREATE: c_uint = 6;
 const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
+/// Handlers of the caller must not run in the child; what is ignored stays ignored.
+const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
 /// More capabilities than any kernel has.
 const CAPABILITIES_MAX: c_ulong = 63;
 
@@ -78,8 +80,7 @@ pub(crate) fn fork_into(namespaces: c_int) -> Sys<Forked> {
     let mut pidfd: RawFd = -1;
     // SAFETY: all zeroes is a valid `clone_args`.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-    args.flags =
-        u64::from(namespaces.cast_unsigned()) | u64::from(libc::CLONE_PIDFD.cast_unsigned());
+    args.flags = u64::from((namespaces | libc::CLONE_PIDFD).cast_unsigned()) | CLONE_CLEAR_SIGHAND;
     args.pidfd = (&raw mut pidfd).addr() as u64;
     args.exit_signal = u64::from(libc::SIGCHLD.cast_unsigned());
     let pid = call!(libc::SYS_clone3, &raw mut args, size_of::<libc::clone_args>())?;
@@ -153,6 +154,10 @@ pub(crate) fn mkdir(path: &CStr, mode: u32) -> Sys<()> {
 
 pub(crate) fn symlink(target: &CStr, path: &CStr) -> Sys<()> {
     call!(libc::SYS_symlinkat, target.as_ptr(), libc::AT_FDCWD, path.as_ptr()).map(drop)
+}
+
+pub(crate) fn unlink(path: &CStr) -> Sys<()> {
+    call!(libc::SYS_unlinkat, libc::AT_FDCWD, path.as_ptr(), 0).map(drop)
 }
 
 pub(crate) fn exists(path: &CStr) -> bool {
@@ -383,15 +388,12 @@ pub(crate) fn is_ignored(signal: i32) -> bool {
         && action[0] == 1
 }
 
-/// Gives every signal its default action.
-pub(crate) fn default_signals() {
+/// Gives `SIGPIPE` its default action, which Rust's runtime takes away.
+pub(crate) fn default_sigpipe() -> Sys<()> {
     // The kernel's `struct sigaction`: at most four words, and all zeroes is SIG_DFL.
     let action = [0u64; 4];
     let old: *mut u64 = std::ptr::null_mut();
-    for signal in 1..=64 {
-        // SIGKILL and SIGSTOP are refused, as they should be.
-        let _ = call!(libc::SYS_rt_sigaction, signal, action.as_ptr(), old, size_of::<u64>());
-    }
+    call!(libc::SYS_rt_sigaction, libc::SIGPIPE, action.as_ptr(), old, size_of::<u64>()).map(drop)
 }
 
 pub(crate) fn signal_descriptor(mask: u64) -> Sys<RawFd> {

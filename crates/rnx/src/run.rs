@@ -131,13 +131,13 @@ fn kind(dir: &Path, mount: &Mount) -> Result<MountKind, LoadError> {
 /// Runs a job to its end on the caller's streams.
 pub fn run(plan: &SandboxPlan, timeout: Option<Duration>) -> Result<Ended, RunError> {
     let signals = Signals::catch(&FORWARDED.map(Signal::as_raw))?;
-    let mut child = spawn(plan, Stdio::inherit())?;
+    let child = spawn(plan, Stdio::inherit())?;
     let mut deadline = timeout.map(|timeout| Instant::now() + timeout);
     let mut timed_out = false;
     loop {
         match wait(&child, &signals, deadline)? {
             Event::End => {
-                let exit = child.wait()?;
+                let exit = child.wait_for_process()?;
                 return Ok(if timed_out { Ended::TimedOut } else { Ended::By(exit) });
             }
             Event::Signal => forward(&child, signals.next()?)?,
