@@ -14,6 +14,7 @@ mod progress;
 mod rootfs_helper;
 mod schema;
 mod shell;
+mod test;
 mod tidy;
 mod try_run;
 mod validate;
@@ -26,7 +27,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use rnx::failure::{ExitStatus, Failure};
 use xtask::definitions;
 
-/// Validate, build, audit, test and publish Joblet runtimes
+/// Validate, build, audit and test Joblet runtimes
 #[derive(Debug, Parser)]
 #[command(name = "xtask", bin_name = "cargo xtask", version, max_term_width = 100)]
 struct Cli {
@@ -54,14 +55,15 @@ enum Command {
     Completions(completions::Args),
     Doctor(doctor::Args),
     Explain(explain::Args),
-    New(new::Args),
     /// Print the manual page
     Man,
+    New(new::Args),
     #[command(name = "__rootfs", hide = true)]
     RootfsHelper(rootfs_helper::Args),
-    Tidy(tidy::Args),
     Schema(schema::Args),
     Shell(shell::Args),
+    Test(test::Args),
+    Tidy(tidy::Args),
     Try(try_run::Args),
     Validate(validate::Args),
 }
@@ -94,6 +96,7 @@ fn run(cli: &Cli) -> Result<ExitStatus, Failure> {
         Command::Tidy(args) => tidy::run(args, &cli.global),
         Command::Schema(args) => schema::run(args, &cli.global),
         Command::Shell(args) => shell::run(args, &repo(&cli.global)?),
+        Command::Test(args) => test::run(args, &cli.global),
         Command::Try(args) => try_run::run(args, &repo(&cli.global)?),
         Command::Validate(args) => validate::run(args, &cli.global),
     }

@@ -11,6 +11,9 @@ use rnx_spec::{Platform, diagnostic::codes};
 /// The folder of a repository that holds its definitions.
 pub const RUNTIMES: &str = "runtimes";
 
+/// The manifest in a definition's folder.
+const MANIFEST: &str = "manifest.yaml";
+
 /// A manifest over this many bytes is not read.
 pub const MANIFEST_BYTES_MAX: u64 = 1024 * 1024;
 
@@ -99,9 +102,21 @@ pub fn load(repo: &Path, name: &str) -> Result<Definition, LoadDefinitionError> 
     if name.is_empty() || name.contains('/') || !dir.is_dir() {
         return Err(LoadDefinitionError::NoFolder { name: name.to_owned(), dir });
     }
-    let path = dir.join("manifest.yaml");
+    load_from(repo, dir.join(MANIFEST), dir)
+}
+
+/// Loads the definition whose manifest is this file, in a repository or not.
+pub fn load_file(manifest: &Path) -> Result<Definition, LoadDefinitionError> {
+    // Whoever names a symlink means what it leads to.
+    let path = fs_err::canonicalize(manifest).unwrap_or_else(|_missing| manifest.to_owned());
+    let dir = path.parent().unwrap_or(Path::new(".")).to_owned();
+    load_from(&dir.clone(), path, dir)
+}
+
+fn load_from(repo: &Path, path: PathBuf, dir: PathBuf) -> Result<Definition, LoadDefinitionError> {
+    let read = read_file(repo, &path);
     let invalid = |text, diagnostics| LoadDefinitionError::Invalid { path, text, diagnostics };
-    let text = match read_manifest(repo, &dir) {
+    let text = match read {
         Ok(text) => text,
         Err(diagnostic) => return Err(invalid(String::new(), vec![diagnostic])),
     };
@@ -121,18 +136,19 @@ pub fn load_bases(repo: &Path) -> Result<Bases, LoadBasesError> {
 
 /// Reads `<dir>/manifest.yaml`, whatever it is; what stands in the way is a finding.
 pub fn read_manifest(repo: &Path, dir: &Path) -> Result<String, Diagnostic> {
-    let path = dir.join("manifest.yaml");
-    let path = path.as_path();
+    read_file(repo, &dir.join(MANIFEST))
+}
+
+fn read_file(repo: &Path, path: &Path) -> Result<String, Diagnostic> {
     let unreadable = |error: &io::Error| {
         let message = format!("the manifest cannot be read: {}", error.kind());
         finding(codes::MANIFEST_UNREADABLE, message)
     };
     match path.symlink_metadata() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(finding(
-                codes::MANIFEST_MISSING,
-                "this folder has no `manifest.yaml`".to_owned(),
-            ));
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let message = format!("this folder has no `{name}`");
+            return Err(finding(codes::MANIFEST_MISSING, message));
         }
         Err(error) => return Err(unreadable(&error)),
         Ok(meta) if meta.is_symlink() => inside(repo, path)?,

@@ -46,11 +46,8 @@ pub enum TargetError {
 /// Finds what `target` names; `repo` is only used if it is neither a folder nor a file.
 pub fn find(target: &str, repo: Option<&Path>) -> Result<Vec<Target>, TargetError> {
     let path = Path::new(target);
-    if path.is_dir() {
-        return Ok(vec![folder(path)]);
-    }
-    let Some(repo) = repo.filter(|_| !path.is_file()) else {
-        return Ok(vec![archive(path)?]);
+    let Some(repo) = repo.filter(|_| !path.is_dir() && !path.is_file()) else {
+        return Ok(vec![at(path)?]);
     };
     let definition = definitions::load(repo, target)
         .map_err(|source| TargetError::Definition { name: target.to_owned(), source })?;
@@ -68,6 +65,11 @@ pub fn find(target: &str, repo: Option<&Path>) -> Result<Vec<Target>, TargetErro
         return Err(TargetError::NotBuilt { name: target.to_owned(), dist });
     }
     Ok(found)
+}
+
+/// Takes the folder or the file `path`.
+pub fn at(path: &Path) -> Result<Target, TargetError> {
+    if path.is_dir() { Ok(folder(path)) } else { archive(path) }
 }
 
 fn folder(path: &Path) -> Target {

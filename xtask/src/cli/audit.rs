@@ -17,11 +17,12 @@ use crate::cli::{Global, repo};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A runtime that is built in dist/, an archive, or a folder with runtime.yml
+    #[arg(value_name = "NAME|FILE|DIR")]
     target: String,
     /// The platform it is for; known from the archive's name or from runtime.yml
     #[arg(long)]
     platform: Option<Platform>,
-    /// A text that no file may hold, such as a path of the build host (may be repeated)
+    /// A text that no file may hold, such as a path of the build host; can be repeated
     #[arg(long, value_name = "TEXT")]
     forbid: Vec<String>,
     /// How to print the findings
@@ -74,7 +75,7 @@ fn options(target: &Target, args: &Args) -> Options {
     }
 }
 
-fn failed(error: &TargetError) -> Failure {
+pub(super) fn failed(error: &TargetError) -> Failure {
     let (status, hint) = match error {
         TargetError::Definition { .. } => {
             (ExitStatus::Usage, "name a definition, an archive or a folder with runtime.yml")

@@ -24,7 +24,7 @@ pub(crate) struct Args {
 enum Template {
     /// A shell and coreutils from Debian's packages
     Blank,
-    /// Debian's Python, and packages from `PyPI` if a requirements.txt is added
+    /// Debian's Python, and pinned packages if a requirements.txt is added
     Python,
 }
 

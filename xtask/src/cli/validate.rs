@@ -19,6 +19,7 @@ use crate::cli::{Global, repo};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The runtimes to check; all of them if none is named
+    #[arg(value_name = "NAME")]
     names: Vec<String>,
     /// Fail on warnings too
     #[arg(long)]

@@ -189,6 +189,49 @@ fn what_fails_its_tests_is_not_published() {
 }
 
 #[test]
+fn a_built_runtime_is_tested_again_without_a_build() {
+    let Some(workshop) = Workshop::new(GOOD, GOOD_TEST) else { return };
+    let early = workshop.scene.xtask(&["test", "tiny"]);
+    assert_eq!(early.status.code(), Some(1), "{early:?}");
+    assert!(early.stderr_text().contains("hint: build it first: `cargo xtask build tiny`"));
+    assert_eq!(workshop.build().status.code(), Some(0));
+    let told = |args: &[&str]| {
+        let ran = workshop.scene.xtask(&[&["test"], args].concat());
+        assert_eq!(ran.stderr_text().contains("error"), ran.stdout.is_empty(), "{ran:?}");
+        (ran.status.code().unwrap(), ran.stdout)
+    };
+    let good = (0, "test says: passed\ntiny@1.0.0: 1 of 1 tests passed\n".to_owned());
+    assert_eq!(told(&["tiny"]), good);
+    let archive = workshop.dist().join(format!("tiny-1.0.0-{}.tar.gz", platform()));
+    let archive = archive.to_str().unwrap();
+    assert_eq!(told(&[archive]), good);
+
+    // Another test, with a file of the definition's `tests` folder: no build in between.
+    let definition = workshop.scene.repo().join("runtimes/tiny");
+    fs_err::create_dir(definition.join("tests")).unwrap();
+    fs_err::write(definition.join("tests/data"), "beside\n").unwrap();
+    let two = "tests:\n- {name: data, run: [cat, data], stdout: ^beside$}\n\
+               - {name: wrong, run: [sh, -c, 'echo no; exit 3']}\n";
+    workshop.define(GOOD, two);
+    let bad = "test data: passed\ntest wrong: FAILED: expected exit status 0, got exit status 3\n  \
+               stdout: no\ntiny@1.0.0: 1 of 2 tests passed\n";
+    assert_eq!(told(&["tiny"]), (1, bad.to_owned()));
+
+    // The definition went on to another version: its tests are not this archive's, unless somebody says so.
+    let manifest = definition.join("manifest.yaml");
+    let text = fs_err::read_to_string(&manifest).unwrap();
+    fs_err::write(&manifest, text.replace("1.0.0", "1.1.0")).unwrap();
+    let other = workshop.scene.xtask(&["test", archive]);
+    assert_eq!(other.status.code(), Some(1), "{other:?}");
+    assert!(other.stderr_text().contains("is version 1.0.0 of tiny, and its manifest is of 1.1.0"));
+    let named = told(&[archive, "--manifest", manifest.to_str().unwrap()]);
+    assert_eq!(named, (1, bad.replace("1.0.0", "1.1.0")));
+
+    fs_err::write(archive, &fs_err::read(archive).unwrap()[..500]).unwrap();
+    assert_eq!(told(&[archive]), (4, String::new()));
+}
+
+#[test]
 fn what_the_audit_refuses_and_what_is_over_budget_is_not_published() {
     let script = format!("{GOOD}ln -s /nowhere/at/all \"$tree/bin/dangling\"\n");
     let Some(workshop) = Workshop::new(&script, GOOD_TEST) else { return };
