@@ -1,5 +1,8 @@
 //! The rules of the house that no compiler knows: [`run`] reads, the rest judges texts.
 
+pub mod links;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -68,6 +71,7 @@ pub fn run(root: &Path) -> Result<Vec<Untidy>, TidyError> {
     let listed =
         tool::run(&git).map_err(|source| TidyError::List { root: root.to_owned(), source })?;
     let mut untidy = Vec::new();
+    let (mut pages, mut paths) = (BTreeMap::new(), BTreeSet::new());
     for path in String::from_utf8_lossy(&listed.stdout).split_terminator('\0') {
         let place = root.join(path);
         // A file that was removed stays listed until that is committed.
@@ -78,8 +82,13 @@ pub fn run(root: &Path) -> Result<Vec<Untidy>, TidyError> {
         // Fixtures with other bytes have no text to judge.
         if let Ok(text) = String::from_utf8(bytes) {
             untidy.extend(check_text(path, &text));
+            if place.extension().is_some_and(|extension| extension == "md") {
+                pages.insert(path.to_owned(), text);
+            }
         }
+        paths.insert(path.to_owned());
     }
+    untidy.extend(links::check(&pages, &paths));
     let cargo = Invocation::new("cargo")
         .args(["metadata", "--format-version=1", "--no-deps", "--offline", "--manifest-path"])
         .arg(root.join("Cargo.toml"));
