@@ -4,6 +4,7 @@
 mod bases;
 mod build;
 mod explain;
+mod guide;
 mod new;
 mod schema;
 mod validate;

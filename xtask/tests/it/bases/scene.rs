@@ -186,7 +186,7 @@ pub(crate) fn needs_program(program: &str) -> bool {
     present(found, &format!("{program} is not installed"))
 }
 
-fn present(is: bool, missing: &str) -> bool {
+pub(crate) fn present(is: bool, missing: &str) -> bool {
     assert!(is || std::env::var_os("CI").is_none(), "{missing}");
     if !is {
         eprintln!("skipped: {missing}");
