@@ -1,7 +1,8 @@
 //! The whole way with the real program: registries on disk and on a server, installs, crashes, many at once.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
 mod crash;
 mod install;
+mod job;
 mod network;
 mod rnx;

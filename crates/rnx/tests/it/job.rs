@@ -1,0 +1,223 @@
+//! Jobs: their plans as text, and the real program with a runtime of busybox.
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use fs_err as fs;
+use rnx::job::{self, JobRequest, MountKind, Runtime, Surroundings, Volume};
+use rnx_sandbox::plan::{Access, Network};
+use rnx_spec::runtime_yml;
+use tempfile::TempDir;
+
+const YML: &str = r#"
+name: demo
+version: 1.0.0
+mounts:
+  - {source: isolated/usr/share/zoneinfo, target: /usr/share/zoneinfo, readonly: true}
+  - {source: isolated/usr, target: /usr, readonly: false}
+  - {source: isolated/bin, target: /bin, readonly: true}
+  - {source: isolated/etc, target: /etc, readonly: true}
+environment: {PATH_PREPEND: "/opt/demo/bin", GREETING: hello, TERM: dumb}
+"#;
+
+fn runtime(yml: &str) -> Runtime {
+    Runtime { dir: "/store/demo-1.0.0".into(), yml: runtime_yml::parse(yml).unwrap() }
+}
+
+fn request() -> JobRequest {
+    JobRequest {
+        argv: vec!["sh".into(), "-c".into(), "echo \"$GREETING\"".into()],
+        env: vec![("GREETING".into(), "hi".into())],
+        volumes: vec![Volume {
+            host: "/data".into(),
+            guest: "/work/data".into(),
+            access: Access::ReadOnly,
+        }],
+        workdir: "/work/data".into(),
+        network: Network::Host,
+        timeout: None,
+    }
+}
+
+fn around() -> Surroundings {
+    let folder = MountKind::FileOrFolder;
+    let link = MountKind::Symlink("usr/bin".into());
+    Surroundings {
+        caller_is_root: false,
+        folder: "/home/me/project".into(),
+        env: vec![("TERM".into(), "xterm".into()), ("TZ".into(), "UTC".into())],
+        mounts: vec![folder.clone(), folder.clone(), link, folder],
+        etc: vec!["passwd", "resolv.conf"],
+        has_etc: true,
+    }
+}
+
+#[test]
+fn a_plan_shows_the_runtime_read_only_and_little_of_the_caller() {
+    let plan = job::plan(&runtime(YML), &request(), &around()).unwrap();
+    insta::assert_snapshot!(plan);
+}
+
+#[test]
+fn a_job_of_root_from_the_root_folder_is_not_root_and_does_not_see_it() {
+    let (mut request, mut around) = (request(), around());
+    around.caller_is_root = true;
+    around.folder = "/".into();
+    around.has_etc = false;
+    around.etc = vec![];
+    request.network = Network::None;
+    request.volumes = vec![];
+    let yml = "{name: bare, version: 1.0.0, mounts: []}";
+    around.mounts = vec![];
+    insta::assert_snapshot!(job::plan(&runtime(yml), &request, &around).unwrap());
+}
+
+#[test]
+fn places_that_are_none_are_refused() {
+    for place in ["relative", "/", "/usr/../etc"] {
+        let yml = format!(
+            "{{name: bad, version: 1.0.0, mounts: [{{source: isolated, target: {place}}}]}}"
+        );
+        let mut around = around();
+        around.mounts = vec![MountKind::FileOrFolder];
+        assert!(job::plan(&runtime(&yml), &request(), &around).is_err(), "runtime mounts {place}");
+        let mut request = request();
+        request.volumes[0].guest = place.into();
+        assert!(job::plan(&runtime(YML), &request, &self::around()).is_err(), "volume at {place}");
+    }
+}
+
+/// A runtime of busybox and a folder to work in, both readable by all.
+struct Busybox {
+    scratch: TempDir,
+}
+
+impl Busybox {
+    fn new() -> Option<Self> {
+        let busybox = Path::new("/bin/busybox");
+        if !busybox.exists() {
+            assert!(std::env::var_os("CI").is_none(), "CI needs busybox (Debian: busybox-static)");
+            eprintln!("skipped: no /bin/busybox (Debian: busybox-static)");
+            return None;
+        }
+        let scratch = tempfile::tempdir().unwrap();
+        fs::set_permissions(scratch.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let root = scratch.path().join("runtime/isolated");
+        for folder in ["usr/bin", "etc"] {
+            fs::create_dir_all(root.join(folder)).unwrap();
+        }
+        fs::create_dir(scratch.path().join("work")).unwrap();
+        fs::copy(busybox, root.join("usr/bin/busybox")).unwrap();
+        for name in ["sh", "cat", "id", "sleep", "touch", "env", "kill"] {
+            fs::os::unix::fs::symlink("busybox", root.join("usr/bin").join(name)).unwrap();
+        }
+        fs::os::unix::fs::symlink("usr/bin", root.join("bin")).unwrap();
+        fs::write(root.join("etc/passwd"), "").unwrap();
+        let mounts: String = ["usr", "bin", "etc"]
+            .map(|name| {
+                format!("  - {{source: isolated/{name}, target: /{name}, readonly: true}}\n")
+            })
+            .concat();
+        let yml = format!("name: busybox\nversion: 1.0.0\nmounts:\n{mounts}");
+        fs::write(scratch.path().join("runtime/runtime.yml"), yml).unwrap();
+        Some(Self { scratch })
+    }
+
+    fn work(&self) -> PathBuf {
+        self.scratch.path().join("work")
+    }
+
+    fn job(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rnx"));
+        command.current_dir(self.work()).env_clear().env("SECRET", "x").env("TERM", "xterm");
+        command
+            .args(["job", "run", "--runtime"])
+            .arg(self.scratch.path().join("runtime"))
+            .args(words);
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// Exit status and both outputs.
+    fn run(&self, words: &[&str]) -> (Option<i32>, String) {
+        let output = self.job(words).output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(text).unwrap())
+    }
+}
+
+#[test]
+fn a_job_works_in_the_callers_folder_as_itself() {
+    let Some(busybox) = Busybox::new() else { return };
+    let script = "id -un; echo made > made; touch /usr/x 2>/dev/null || echo read-only; env | busybox grep -c SECRET";
+    assert_eq!(
+        busybox.run(&["--", "sh", "-c", script]),
+        (Some(1), "job\nread-only\n0\n".to_owned())
+    );
+    let made = busybox.work().join("made");
+    assert_eq!(fs::read_to_string(&made).unwrap(), "made\n");
+    let owner = |path: &Path| std::os::unix::fs::MetadataExt::uid(&fs::metadata(path).unwrap());
+    assert_eq!(owner(&made), owner(&busybox.work()));
+}
+
+#[test]
+fn the_exit_status_is_the_jobs_own_or_the_shells_for_what_could_not_run() {
+    let Some(busybox) = Busybox::new() else { return };
+    let status = |words: &[&str]| busybox.run(words).0;
+    assert_eq!(status(&["--", "sh", "-c", "exit 42"]), Some(42));
+    assert_eq!(status(&["--", "sh", "-c", "kill -TERM $$"]), Some(128 + 15));
+    assert_eq!(status(&["--", "absent"]), Some(127));
+    assert_eq!(status(&["--", "/etc/passwd"]), Some(126));
+    assert_eq!(status(&["--timeout", "1s", "--", "sleep", "1000"]), Some(124));
+}
+
+#[test]
+fn the_job_dies_with_the_command() {
+    let Some(busybox) = Busybox::new() else { return };
+    let mut child = busybox
+        .job(&["--", "sh", "-c", "echo ready; sleep 1000"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "ready");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // The end of its output: nothing that holds it is left.
+    assert!(lines.next().is_none());
+}
+
+#[test]
+fn signals_to_the_command_reach_the_job() {
+    let Some(busybox) = Busybox::new() else { return };
+    let script = "trap 'echo got it; exit 3' TERM; echo ready; while :; do sleep 0.05; done";
+    let mut child =
+        busybox.job(&["--", "sh", "-c", script]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "ready");
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert_eq!(lines.next().unwrap().unwrap(), "got it");
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+}
+
+#[test]
+fn a_link_of_the_tree_does_not_decide_what_of_the_host_is_shown() {
+    let Some(busybox) = Busybox::new() else { return };
+    let runtime = busybox.scratch.path().join("runtime");
+    fs::os::unix::fs::symlink("/etc", runtime.join("isolated/host")).unwrap();
+    let yml = fs::read_to_string(runtime.join("runtime.yml")).unwrap();
+    fs::write(
+        runtime.join("runtime.yml"),
+        yml + "  - {source: isolated/host/hostname, target: /opt/host}\n",
+    )
+    .unwrap();
+    let (status, text) = busybox.run(&["--", "cat", "/opt/host"]);
+    assert_eq!(status, Some(1));
+    assert!(
+        text.starts_with("error: failed to find `isolated/host/hostname` in the runtime"),
+        "{text}"
+    );
+}
