@@ -74,7 +74,7 @@ pub(crate) fn main() -> ExitCode {
     match run(&cli) {
         Ok(status) => status.into(),
         Err(failure) => {
-            eprint!("{failure}");
+            eprint!("{}", rnx::shown::shown_lines(&failure.to_string()));
             failure.status.into()
         }
     }

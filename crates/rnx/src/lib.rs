@@ -11,4 +11,5 @@ pub mod registry;
 pub mod remove;
 pub mod resolve;
 pub mod run;
+pub mod shown;
 pub mod verify;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
 use rnx::failure::{ExitStatus, Failure};
+use rnx::shown::shown;
 use rnx_spec::diagnostic::Severity;
 use rnx_spec::{Arch, Platform};
 use serde_json::{Value, json};
@@ -95,12 +96,12 @@ fn human(audited: &[(String, Vec<Finding>)], out: &mut dyn Write) -> io::Result<
                 Severity::Warning => (AnsiColor::Yellow, "warning"),
             };
             let (style, code) = (Style::new().bold().fg_color(Some(color.into())), finding.code);
-            let (path, message) = (plain(&finding.path), plain(&finding.message));
+            let (path, message) = (shown(&finding.path), shown(&finding.message));
             writeln!(out, "{style}{label}[{code}]{style:#}: {path}: {message}")?;
         }
         let (errors, warnings) =
             (count(findings, Severity::Error), count(findings, Severity::Warning));
-        writeln!(out, "{}: {errors} errors, {warnings} warnings", plain(name))?;
+        writeln!(out, "{}: {errors} errors, {warnings} warnings", shown(name))?;
         if let Some(first) = findings.first() {
             writeln!(out, "`cargo xtask explain {}` tells more about a code", first.code)?;
         }
@@ -128,13 +129,4 @@ fn document(audited: &[(String, Vec<Finding>)]) -> Value {
 
 fn count(findings: &[Finding], severity: Severity) -> usize {
     findings.iter().filter(|finding| finding.severity == severity).count()
-}
-
-/// Returns a text with its control characters written out: names can hold terminal sequences.
-fn plain(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() { plain.extend(c.escape_default()) } else { plain.push(c) }
-    }
-    plain
 }

@@ -5,6 +5,7 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use rnx::shown::shown;
 use xtask::build::Event;
 
 /// The progress of one build among others.
@@ -51,12 +52,12 @@ impl BuildProgress {
                 None => self.line(step),
             },
             Event::Note(note) => self.line(note),
-            Event::Line(line) if self.verbose => self.line(&printable(line)),
+            Event::Line(line) if self.verbose => self.line(line),
             Event::Line(line) => {
                 if let Some(bar) = &self.bar
                     && !line.trim().is_empty()
                 {
-                    bar.set_message(printable(line));
+                    bar.set_message(shown(line));
                 }
             }
         }
@@ -71,15 +72,10 @@ impl BuildProgress {
 
     fn line(&self, text: &str) {
         let seconds = self.started.elapsed().as_secs();
-        let line = format!("{} [{seconds:>3}s] {text}", self.label);
+        let line = format!("{} [{seconds:>3}s] {}", self.label, shown(text));
         match &self.bar {
             Some(bar) => bar.println(line),
             None => eprintln!("{line}"),
         }
     }
-}
-
-/// Escapes control characters: a script's output must not move the cursor.
-fn printable(line: &str) -> String {
-    line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

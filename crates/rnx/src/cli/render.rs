@@ -1,20 +1,11 @@
-//! Text for people and programs: tables, sizes, and nothing that a terminal would obey.
+//! Text for people and programs: tables and sizes.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
 use rnx::failure::{ExitStatus, Failure};
+pub(crate) use rnx::shown::{shown, shown_lines};
 use serde::Serialize;
-
-/// Returns text with control and direction characters escaped.
-pub(crate) fn shown(text: &str) -> String {
-    escape(text, |_| false)
-}
-
-/// Returns text with control and direction characters escaped, except the ends of lines.
-pub(crate) fn shown_lines(text: &str) -> String {
-    escape(text, |c| c == '\n')
-}
 
 /// Returns a number of bytes as people read it.
 pub(crate) fn size(bytes: u64) -> String {
@@ -64,28 +55,9 @@ pub(crate) fn table(rows: &[Vec<String>]) -> String {
     text
 }
 
-fn escape(text: &str, keep: impl Fn(char) -> bool) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if (c.is_control() || turns) && !keep(c) {
-            out.extend(c.escape_default());
-        } else {
-            out.push(c);
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_terminal_obeys_nothing_that_is_shown() {
-        assert_eq!(shown("a\u{1b}[31mü\n\u{202e}b"), "a\\u{1b}[31mü\\n\\u{202e}b");
-        assert_eq!(shown_lines("a\n\tb"), "a\n\\tb");
-    }
 
     #[test]
     fn columns_line_up() {
