@@ -4,7 +4,8 @@
 use std::path::Path;
 
 use rnx::failure::{ExitStatus, Failure};
-use rnx_sandbox::spawn::{Exit, Stdio, spawn};
+use rnx::run::Ended;
+use rnx_sandbox::spawn::Exit;
 use rnx_spec::Platform;
 use xtask::build::{self, Event};
 
@@ -54,10 +55,11 @@ pub(crate) fn run(args: &Args, repo: &Path) -> Result<ExitStatus, Failure> {
         },
     )
     .map_err(fail)?;
-    let sandbox = |error| Failure::new(ExitStatus::Host, &error);
-    let mut child = spawn(&chroot.plan, Stdio::inherit()).map_err(sandbox)?;
-    match child.wait().map_err(sandbox)? {
-        Exit::Code(0) => Ok(ExitStatus::Done),
+    // Passes Ctrl-C on: it is meant for what runs in the shell.
+    let ended = rnx::run::run(&chroot.plan, None)
+        .map_err(|error| Failure::new(ExitStatus::Host, &error))?;
+    match ended {
+        Ended::By(Exit::Code(0)) => Ok(ExitStatus::Done),
         _ => Ok(ExitStatus::Findings),
     }
 }

@@ -46,11 +46,16 @@ pub(crate) struct Process {
 
 impl Process {
     /// Reads the process's surroundings, and takes Ctrl-C over.
+    pub(crate) fn listening(repo: &Path, settings: &Settings) -> Result<Self, Failure> {
+        let interrupted = listen().map_err(|error| Failure::new(ExitStatus::Host, &error))?;
+        Ok(Self { interrupted, ..Self::read(repo, settings)? })
+    }
+
+    /// Reads the process's surroundings.
     pub(crate) fn read(repo: &Path, settings: &Settings) -> Result<Self, Failure> {
         let host = |error: std::io::Error| Failure::new(ExitStatus::Host, &error);
         let path = std::env::var_os("PATH").unwrap_or_default();
         let repo = fs_err::canonicalize(repo).map_err(host)?;
-        let interrupted = listen().map_err(|error| Failure::new(ExitStatus::Host, &error))?;
         Ok(Self {
             dist: repo.join("dist"),
             repo,
@@ -61,7 +66,7 @@ impl Process {
             network_env: host::network_env(std::env::vars_os()),
             fetch: fetch_options()?,
             environment: HostEnvironment::pick(|name| std::env::var(name).ok(), Path::is_file),
-            interrupted,
+            interrupted: Arc::default(),
         })
     }
 
