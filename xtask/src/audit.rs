@@ -75,7 +75,7 @@ pub fn read(root: &Path, forbidden: &[String]) -> Result<RuntimeTree, AuditError
     }
     Ok(RuntimeTree {
         listing: listing::read(root, forbidden)?,
-        runtime_yml: runtime_yml(&root.join(runtime::FILE)),
+        runtime_yml: read_runtime_yml(&root.join(runtime::FILE)),
     })
 }
 
@@ -108,7 +108,8 @@ pub fn judge(tree: &RuntimeTree, options: &Options) -> Vec<Finding> {
     findings
 }
 
-fn runtime_yml(path: &Path) -> Result<String, String> {
+/// Reads a `runtime.yml` that is a plain file of sensible size, or says why it does not.
+pub(crate) fn read_runtime_yml(path: &Path) -> Result<String, String> {
     match fs_err::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err("does not exist".to_owned()),
         Err(error) => Err(format!("cannot be read: {error}")),

@@ -16,6 +16,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use rnx_sandbox::plan::SandboxPlan;
+use rnx_spec::artifact::SourceDateEpoch;
 use rnx_spec::{Platform, RuntimeSpec};
 
 use self::dist::{Written, WrittenArchive};
@@ -72,7 +73,7 @@ pub struct Built {
 
 /// Builds one runtime for one platform.
 ///
-/// Afterwards `dist` holds either everything of this build or what it held before. A failed script's chroot is kept
+/// Afterwards `dist` holds everything of this build, or of it nothing that `SHA256SUMS` names. A failed script's chroot is kept
 /// for [`shell`](crate::shell); everything else that is half done is removed.
 pub fn build(
     definition: &Definition,
@@ -111,6 +112,11 @@ fn run(
     prepared: &Prepared,
     on: &mut dyn FnMut(Event<'_>),
 ) -> Result<finish::Finished, BuildError> {
+    // Before the script: what cannot be packed is said now, and not after an hour.
+    let spec = definition.manifest.spec();
+    let epoch = SourceDateEpoch(prepared.epoch);
+    let packed = dist::write_definition(&definition.dir, &spec, epoch, &prepared.work.dist())
+        .map_err(|source| BuildError::Dist { source })?;
     on(Event::Step(format!("running {}", prepared.script)));
     let limits = definition.manifest.limits;
     let chroot = prepared.chroot(&definition.manifest, platform, workshop, &[&prepared.script]);
@@ -119,7 +125,7 @@ fn run(
     script::run(&chroot, &prepared.log, stop, &mut |line| on(Event::Line(line))).map_err(
         |source| BuildError::Script { log: prepared.log.clone(), source: Box::new(source) },
     )?;
-    finish::finish(definition, platform, workshop, prepared, on)
+    finish::finish(definition, platform, workshop, (prepared, packed), on)
 }
 
 /// A chroot to look around in; the build's work folder is locked as long as this lives.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use rnx_archive::{Entry, PackError, Packed, PathError, ScanError, Tree, TreePath, pack};
 use rnx_spec::artifact::{self, SourceDateEpoch};
 use rnx_spec::{Digest, Platform, RuntimeSpec};
+use rnx_store::guard::{LockError, StoreGuard};
 use sha2::{Digest as _, Sha256};
 
 /// The file in `dist/` that `sha256sum -c` reads.
@@ -41,6 +42,8 @@ pub enum WriteDistError {
     Folder { name: String, source: PathError },
     #[error("failed to write the index `{}`", path.display())]
     Index { path: PathBuf, source: serde_json::Error },
+    #[error("failed to wait for another build that writes into `dist`")]
+    Lock { source: LockError },
     #[error("failed to write into `dist`")]
     Write { source: io::Error },
 }
@@ -67,34 +70,6 @@ pub fn write_runtime(
     Ok(WrittenArchive { archive, index, packed })
 }
 
-impl WrittenArchive {
-    /// Moves the files into another folder of the same filesystem or not.
-    pub fn moved_to(self, folder: &Path) -> Result<Self, WriteDistError> {
-        Ok(Self {
-            archive: self.archive.moved_to(folder)?,
-            index: self.index.moved_to(folder)?,
-            packed: self.packed,
-        })
-    }
-}
-
-impl Written {
-    fn moved_to(self, folder: &Path) -> Result<Self, WriteDistError> {
-        let path = folder.join(self.path.file_name().unwrap_or_default());
-        fs_err::create_dir_all(folder).map_err(write_error)?;
-        if fs_err::rename(&self.path, &path).is_err() {
-            // Another filesystem: a copy beside the target, then a rename there.
-            replace(&path, |file| {
-                fs_err::File::open(&self.path)
-                    .and_then(|mut source| io::copy(&mut source, file))
-                    .map_err(write_error)
-            })?;
-            fs_err::remove_file(&self.path).map_err(write_error)?;
-        }
-        Ok(Self { path, ..self })
-    }
-}
-
 /// Packs the definition, as the folder `<name>/` that existing readers expect in it.
 pub fn write_definition(
     definition: &Path,
@@ -115,26 +90,65 @@ pub fn write_definition(
     Ok(write_archive(&Tree(entries), epoch, &path)?.0)
 }
 
-/// Brings `SHA256SUMS` up to date with `written`; lines of files that are gone are dropped.
-pub fn write_sums(dist: &Path, written: &[&Written]) -> Result<(), WriteDistError> {
-    let path = dist.join(SUMS_FILE);
-    let old = match fs_err::read_to_string(&path) {
+/// Moves the files of one build into `dist`, and brings `SHA256SUMS` up to date with them.
+///
+/// One build at a time does so, in this order: the files' old lines go, then the files come, then their new lines.
+/// Whatever moment this is killed at, every line in `SHA256SUMS` is true. Lines of files that are gone are dropped.
+pub fn publish(dist: &Path, files: &mut [&mut Written]) -> Result<(), WriteDistError> {
+    fs_err::create_dir_all(dist).map_err(write_error)?;
+    let lock = |source| WriteDistError::Lock { source };
+    let guard = StoreGuard::lock(&dist.join(".lock")).map_err(lock)?;
+    let mut sums = read_sums(dist)?;
+    for file in &*files {
+        sums.remove(&file.name());
+    }
+    write_sums(dist, &sums)?;
+    for file in &mut *files {
+        file.move_to(dist)?;
+        sums.insert(file.name(), file.digest.hex());
+    }
+    write_sums(dist, &sums)?;
+    guard.delete().map_err(lock)
+}
+
+impl Written {
+    fn name(&self) -> String {
+        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    fn move_to(&mut self, folder: &Path) -> Result<(), WriteDistError> {
+        let path = folder.join(self.name());
+        if fs_err::rename(&self.path, &path).is_err() {
+            // Another filesystem: a copy beside the target, then a rename there.
+            replace(&path, |file| {
+                fs_err::File::open(&self.path)
+                    .and_then(|mut source| io::copy(&mut source, file))
+                    .map_err(write_error)
+            })?;
+            fs_err::remove_file(&self.path).map_err(write_error)?;
+        }
+        self.path = path;
+        Ok(())
+    }
+}
+
+fn read_sums(dist: &Path) -> Result<BTreeMap<String, String>, WriteDistError> {
+    let text = match fs_err::read_to_string(dist.join(SUMS_FILE)) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(write_error(error)),
     };
-    let mut sums: BTreeMap<String, String> = old
+    Ok(text
         .lines()
         .filter_map(|line| line.split_once("  "))
         .map(|(digest, name)| (name.to_owned(), digest.to_owned()))
         .filter(|(name, _)| dist.join(name).is_file())
-        .collect();
-    for file in written {
-        let name = file.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        sums.insert(name, file.digest.hex());
-    }
+        .collect())
+}
+
+fn write_sums(dist: &Path, sums: &BTreeMap<String, String>) -> Result<(), WriteDistError> {
     let text: String = sums.iter().map(|(name, digest)| format!("{digest}  {name}\n")).collect();
-    replace(&path, |file| file.write_all(text.as_bytes()).map_err(write_error))
+    replace(&dist.join(SUMS_FILE), |file| file.write_all(text.as_bytes()).map_err(write_error))
 }
 
 /// The flags of a `.pyc` are a little-endian word after its magic number (PEP 552); 1 is an unchecked hash.
@@ -211,24 +225,62 @@ fn write_error(source: io::Error) -> WriteDistError {
 mod tests {
     use super::*;
 
+    fn staged(folder: &Path, name: &str, content: &str) -> Written {
+        let path = folder.join(name);
+        fs_err::write(&path, content).unwrap();
+        let digest = Digest::from_bytes(Sha256::digest(content).into());
+        Written { path, digest, size_bytes: content.len() as u64 }
+    }
+
     #[test]
     fn sums_name_what_is_there_and_survive_other_builds() {
-        let dist = tempfile::tempdir().unwrap();
-        let written = |name: &str, byte: u8| {
-            fs_err::write(dist.path().join(name), [byte]).unwrap();
-            Written {
-                path: dist.path().join(name),
-                digest: Digest::from_bytes([byte; 32]),
-                size_bytes: 1,
-            }
-        };
-        let (a, b) = (written("a", 1), written("b", 2));
-        write_sums(dist.path(), &[&a, &b]).unwrap();
+        let (dist, stage) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let mut a = staged(stage.path(), "a", "1");
+        let mut b = staged(stage.path(), "b", "2");
+        publish(dist.path(), &mut [&mut a, &mut b]).unwrap();
+        assert_eq!(a.path, dist.path().join("a"));
         fs_err::remove_file(dist.path().join("a")).unwrap();
-        let b = written("b", 3);
-        write_sums(dist.path(), &[&b]).unwrap();
+        let mut b = staged(stage.path(), "b", "3");
+        publish(dist.path(), &mut [&mut b]).unwrap();
         let text = fs_err::read_to_string(dist.path().join(SUMS_FILE)).unwrap();
-        assert_eq!(text, format!("{}  b\n", "03".repeat(32)));
+        assert_eq!(text, format!("{}  b\n", b.digest.hex()));
+        let mut names: Vec<_> =
+            fs_err::read_dir(dist.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, [SUMS_FILE, "b"]);
+    }
+
+    #[test]
+    fn builds_that_end_at_once_all_have_their_lines() {
+        let (dist, stage) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (dist, stage) = (dist.path(), stage.path());
+        std::thread::scope(|scope| {
+            for build in 0..8 {
+                scope.spawn(move || {
+                    for round in 0..8 {
+                        let name = format!("{build}-{round}");
+                        let mut file = staged(stage, &name, &name);
+                        publish(dist, &mut [&mut file]).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(read_sums(dist).unwrap().len(), 64);
+    }
+
+    #[test]
+    fn no_line_lies_when_a_build_is_killed_between_its_files() {
+        let (dist, stage) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let mut old = [staged(stage.path(), "a", "1"), staged(stage.path(), "b", "1")];
+        publish(dist.path(), &mut old.iter_mut().collect::<Vec<_>>()).unwrap();
+        let mut a = staged(stage.path(), "a", "2");
+        // The second file cannot be moved, as if the end had come there.
+        let mut b = Written { path: stage.path().join("b"), ..a.clone() };
+        publish(dist.path(), &mut [&mut a, &mut b]).unwrap_err();
+        for (name, digest) in read_sums(dist.path()).unwrap() {
+            let content = fs_err::read(dist.path().join(name)).unwrap();
+            assert_eq!(digest, Digest::from_bytes(Sha256::digest(content).into()).hex());
+        }
     }
 
     #[test]

@@ -48,6 +48,8 @@ pub enum BuildError {
     NoTree { expected: PathBuf },
     #[error("failed to read the tree that the script left")]
     Describe { source: io::Error },
+    #[error("the script's runtime.yml {why}")]
+    NoRuntimeYml { why: String },
     #[error("the script's runtime.yml cannot be read")]
     ParseRuntimeYml { source: ParseRuntimeYmlError },
     #[error("failed to write runtime.yml")]
@@ -76,6 +78,7 @@ impl BuildError {
         match self {
             Self::Script { source, .. } => !matches!(**source, ScriptError::Interrupted),
             Self::NoTree { .. }
+            | Self::NoRuntimeYml { .. }
             | Self::Contradiction { .. }
             | Self::ParseRuntimeYml { .. }
             | Self::AuditFailed { .. }

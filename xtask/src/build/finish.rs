@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use rnx_spec::artifact::SourceDateEpoch;
 use rnx_spec::runtime_yml;
 use rnx_spec::{Platform, RuntimeSpec};
+use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
 use super::dist::{self, Written, WrittenArchive};
 use super::prepare::Prepared;
@@ -29,7 +30,7 @@ pub(super) fn finish(
     definition: &Definition,
     platform: Platform,
     workshop: &Workshop<'_>,
-    prepared: &Prepared,
+    (prepared, mut packed_definition): (&Prepared, Written),
     on: &mut dyn FnMut(Event<'_>),
 ) -> Result<Finished, BuildError> {
     let spec = definition.manifest.spec();
@@ -50,10 +51,10 @@ pub(super) fn finish(
 
     on(Event::Step("packing".to_owned()));
     // Written beside `dist` first: what fails its tests is never seen there.
-    let staged = prepared.work.root.join("dist");
-    let epoch = SourceDateEpoch(prepared.epoch);
-    let archive = dist::write_runtime(&tree, &spec, platform, (epoch, &staged))
-        .map_err(|source| BuildError::Dist { source })?;
+    let dist_error = |source| BuildError::Dist { source };
+    let (epoch, staged) = (SourceDateEpoch(prepared.epoch), prepared.work.dist());
+    let mut archive =
+        dist::write_runtime(&tree, &spec, platform, (epoch, &staged)).map_err(dist_error)?;
     check_limits(definition, &archive)?;
 
     let tests = test(definition, &archive, prepared, on)?;
@@ -61,12 +62,9 @@ pub(super) fn finish(
         return Err(BuildError::TestsFailed { spec, platform, tests });
     }
 
-    let archive = archive.moved_to(workshop.dist).map_err(|source| BuildError::Dist { source })?;
-    let definition = dist::write_definition(&definition.dir, &spec, epoch, workshop.dist)
-        .map_err(|source| BuildError::Dist { source })?;
-    dist::write_sums(workshop.dist, &[&archive.archive, &archive.index, &definition])
-        .map_err(|source| BuildError::Dist { source })?;
-    Ok(Finished { archive, definition, copied, warnings, tests })
+    let files = &mut [&mut archive.archive, &mut archive.index, &mut packed_definition];
+    dist::publish(workshop.dist, files).map_err(dist_error)?;
+    Ok(Finished { archive, definition: packed_definition, copied, warnings, tests })
 }
 
 /// Returns the tree that the script filled, owned by the caller and readable.
@@ -78,8 +76,7 @@ fn take_over(
     let output = contract::output_dir(&spec.name);
     let relative = output.strip_prefix("/").unwrap_or(&output);
     let tree = prepared.work.upper().join(relative);
-    let isolated = tree.join("isolated");
-    if !is_folder(&tree) || !is_folder(&isolated) {
+    if !leads_through_folders(&prepared.work.upper(), &relative.join("isolated")) {
         return Err(BuildError::NoTree { expected: output.join("isolated") });
     }
     let inside = Path::new("upper").join(relative);
@@ -105,13 +102,13 @@ fn describe_tree(
             top_level.push(entry.file_name().to_string_lossy().into_owned());
         }
         top_level.sort();
-        let has = |entry: &str| isolated.join(entry).exists();
+        let has = |entry: &str| is_folder_inside(&isolated, entry);
         let document = describe::runtime_yml(manifest, platform.arch, &top_level, has);
         let text = runtime_yml::write(&document)
             .map_err(|source| BuildError::WriteRuntimeYml { source })?;
         fs_err::write(&path, text).map_err(describe)?;
     }
-    let text = fs_err::read_to_string(&path).map_err(describe)?;
+    let text = audit::read_runtime_yml(&path).map_err(|why| BuildError::NoRuntimeYml { why })?;
     let document =
         runtime_yml::parse(&text).map_err(|source| BuildError::ParseRuntimeYml { source })?;
     let wrong = describe::contradictions(&document, &manifest.name, manifest.version);
@@ -173,6 +170,20 @@ fn check_limits(definition: &Definition, archive: &WrittenArchive) -> Result<(),
     Ok(())
 }
 
-fn is_folder(path: &Path) -> bool {
-    path.symlink_metadata().is_ok_and(|meta| meta.is_dir())
+/// Whether every part of `path` below `root` is a folder. A link that the script put in place of one would lead us,
+/// who are outside its chroot, to the host's files.
+fn leads_through_folders(root: &Path, path: &Path) -> bool {
+    let mut place = root.to_owned();
+    path.components().all(|part| {
+        place.push(part);
+        place.symlink_metadata().is_ok_and(|meta| meta.is_dir())
+    })
+}
+
+/// Whether a job that has `root` as its `/` finds a folder at `path`, through links too.
+fn is_folder_inside(root: &Path, path: &str) -> bool {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(root, flags, Mode::empty())
+        .and_then(|root| openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT))
+        .is_ok()
 }

@@ -52,6 +52,11 @@ impl WorkFolder {
         self.root.join("definition")
     }
 
+    /// What is packed, until it has passed its tests.
+    pub fn dist(&self) -> PathBuf {
+        self.root.join("dist")
+    }
+
     /// The packed runtime, unpacked again for its tests.
     pub fn unpacked(&self) -> PathBuf {
         self.root.join("unpacked")

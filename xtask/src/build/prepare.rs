@@ -73,14 +73,32 @@ pub(crate) fn prepare(
         on(Event::Step("removing what an earlier build left".to_owned()));
     }
     discard(&prepared.work, workshop)?;
+    match fill((definition, platform), &prepared, workshop, on) {
+        Ok(()) => {
+            start_log(&prepared, platform, base)?;
+            Ok(prepared)
+        }
+        Err(error) => {
+            // It would pass for what a failed script left. The error at hand says more than one from cleaning up.
+            drop(discard(&prepared.work, workshop));
+            Err(error)
+        }
+    }
+}
+
+fn fill(
+    (definition, platform): (&Definition, Platform),
+    prepared: &Prepared,
+    workshop: &Workshop<'_>,
+    on: &mut dyn FnMut(Event<'_>),
+) -> Result<(), BuildError> {
     stage::stage(&prepared.work, &definition.dir, &prepared.host)
         .map_err(|source| BuildError::Stage { source })?;
     for source in definition.manifest.sources_for(platform) {
         on(Event::Step(format!("fetching {}", source.file)));
         fetch(source, &prepared.work, workshop, on)?;
     }
-    start_log(&prepared, platform, base)?;
-    Ok(prepared)
+    Ok(())
 }
 
 /// Takes the work folder as an earlier build left it.

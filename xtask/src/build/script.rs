@@ -16,6 +16,12 @@ use rustix::pipe::{PipeFlags, pipe_with};
 /// How many of the last lines a failure quotes.
 const LAST_LINES: usize = 20;
 
+/// A longer line is cut into lines of this length.
+const LINE_BYTES_MAX: u64 = 8 * 1024;
+
+/// No more than this of a script's output is kept; an honest one says a hundredth of it.
+const LOG_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
 /// How often the limit and an interrupt are looked at while the script says nothing.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -52,8 +58,7 @@ pub fn run(
     on_line: &mut dyn FnMut(&str),
 ) -> Result<(), ScriptError> {
     let log_error = |source| ScriptError::Log { path: log_path.to_owned(), source };
-    let mut log =
-        fs_err::OpenOptions::new().create(true).append(true).open(log_path).map_err(log_error)?;
+    let mut log = Log::open(log_path).map_err(log_error)?;
     let (reader, stdio) = one_pipe().map_err(|source| ScriptError::Pipe { source })?;
     let sandbox = |source| ScriptError::Sandbox { source };
     let mut child = spawn(plan, stdio).map_err(sandbox)?;
@@ -65,7 +70,7 @@ pub fn run(
     let stopped = loop {
         match lines.recv_timeout(LOOK_EVERY) {
             Ok(line) => {
-                writeln!(log, "{line}").map_err(log_error)?;
+                log.line(&line).map_err(log_error)?;
                 on_line(&line);
                 if last_lines.len() == LAST_LINES {
                     last_lines.pop_front();
@@ -94,7 +99,7 @@ pub fn run(
     }
     let exit = child.wait().map_err(sandbox)?;
     for line in &lines {
-        writeln!(log, "{line}").map_err(log_error)?;
+        log.line(&line).map_err(log_error)?;
         last_lines.push_back(line);
     }
     drop(relay.join());
@@ -106,6 +111,31 @@ pub fn run(
         (Some(error), _) => Err(error),
         (None, Exit::Code(0)) => Ok(()),
         (None, exit) => Err(ScriptError::Failed { exit, last_lines }),
+    }
+}
+
+/// The log of a build, which ends where a script says too much.
+struct Log {
+    file: fs_err::File,
+    bytes_left: u64,
+}
+
+impl Log {
+    fn open(path: &Path) -> io::Result<Self> {
+        let file = fs_err::OpenOptions::new().create(true).append(true).open(path)?;
+        Ok(Self { file, bytes_left: LOG_BYTES_MAX })
+    }
+
+    fn line(&mut self, line: &str) -> io::Result<()> {
+        if self.bytes_left == 0 {
+            return Ok(());
+        }
+        self.bytes_left = self.bytes_left.saturating_sub(line.len() as u64 + 1);
+        self.file.write_all(format!("{line}\n").as_bytes())?;
+        if self.bytes_left == 0 {
+            writeln!(self.file, "(what came after {} MiB is not kept)", LOG_BYTES_MAX >> 20)?;
+        }
+        Ok(())
     }
 }
 
@@ -122,7 +152,12 @@ fn relay_lines(reader: impl Read, sender: &mpsc::SyncSender<String>) {
     let mut reader = BufReader::new(reader);
     let mut line = Vec::new();
     // A read error is the end of what can be shown; the exit status tells how the script ended.
-    while reader.read_until(b'\n', &mut line).is_ok_and(|bytes| bytes > 0) {
+    while reader
+        .by_ref()
+        .take(LINE_BYTES_MAX)
+        .read_until(b'\n', &mut line)
+        .is_ok_and(|bytes| bytes > 0)
+    {
         let text = String::from_utf8_lossy(&line);
         let last_shown = text.trim_end().rsplit('\r').next().unwrap_or_default();
         if sender.send(last_shown.to_owned()).is_err() {

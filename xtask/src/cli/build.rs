@@ -3,9 +3,11 @@
 
 use std::path::Path;
 use std::sync::Mutex;
+use std::sync::atomic::Ordering;
 use std::thread;
 
 use rnx::failure::{ExitStatus, Failure};
+use rnx::shown::shown_lines;
 use rnx_spec::Platform;
 use xtask::build::{self, Built, Workshop};
 use xtask::definitions::{self, Definition};
@@ -59,7 +61,7 @@ pub(crate) fn run(args: &Args, repo: &Path) -> Result<ExitStatus, Failure> {
             jobs.push((definition.clone(), platform));
         }
     }
-    let process = Process::read(repo, &args.settings)?;
+    let process = Process::listening(repo, &args.settings)?;
     let results = run_all(jobs, args, &process.workshop());
     let mut status = ExitStatus::Done;
     let mut built = Vec::new();
@@ -67,7 +69,7 @@ pub(crate) fn run(args: &Args, repo: &Path) -> Result<ExitStatus, Failure> {
         match result {
             Ok(one) => built.push(one),
             Err(failure) => {
-                eprint!("{failure}");
+                eprint!("{}", shown_lines(&failure.to_string()));
                 status = failure.status;
             }
         }
@@ -77,7 +79,7 @@ pub(crate) fn run(args: &Args, repo: &Path) -> Result<ExitStatus, Failure> {
         println!("{}", serde_json::Value::Array(entries));
     } else {
         for one in &built {
-            print!("{}", summary(one));
+            print!("{}", shown_lines(&summary(one)));
         }
     }
     Ok(status)
@@ -108,6 +110,9 @@ fn run_all(jobs: Vec<Job>, args: &Args, workshop: &Workshop<'_>) -> Vec<Result<B
                     // A poisoned lock means that another build panicked; the panic itself is reported by the scope.
                     let Ok(next) = queue.lock().map(|mut queue| queue.next()) else { return };
                     let Some((definition, platform)) = next else { return };
+                    if workshop.interrupted.load(Ordering::Relaxed) {
+                        return;
+                    }
                     let result = run_one(&definition, platform, (workshop, &screen, args.verbose));
                     if let Ok(mut results) = results.lock() {
                         results.push(result);

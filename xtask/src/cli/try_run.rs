@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use rnx::failure::{ExitStatus, Failure};
+use rnx::shown::shown_lines;
 use rnx_spec::artifact::archive_file;
 use rnx_spec::{Arch, Distro, Platform};
 use xtask::build::Built;
@@ -48,10 +49,10 @@ pub(crate) fn run(args: &Args, repo: &Path) -> Result<ExitStatus, Failure> {
     let definition = workshop::load(repo, &args.name)?;
     let command = job(&definition, &args.command)?;
     let platform = native(&definition)?;
-    let process = Process::read(repo, &args.settings)?;
+    let process = Process::listening(repo, &args.settings)?;
     let workshop = process.workshop();
     let built = build::run_one(&definition, platform, (&workshop, &Screen::new(), args.verbose))?;
-    eprint!("{}", build::summary(&built));
+    eprint!("{}", shown_lines(&build::summary(&built)));
 
     let trial = process.dist.join("try");
     let registry = register(&definition, built, &trial)?;

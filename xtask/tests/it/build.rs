@@ -11,27 +11,27 @@ use xtask::build::script::{self, ScriptError, Stop};
 use crate::bases::scene::{self, Member, Ran, Scene, needs_program, needs_ranges};
 
 const BUSYBOX: &str = "/usr/bin/busybox";
-const APPLETS: [&str; 14] = [
-    "cat", "chmod", "cp", "echo", "env", "grep", "ln", "ls", "mkdir", "setsid", "sh", "sleep",
-    "sort", "touch",
+const APPLETS: [&str; 20] = [
+    "cat", "chmod", "cp", "echo", "env", "grep", "head", "ln", "ls", "mkdir", "mkfifo", "mv", "rm",
+    "setsid", "sh", "sleep", "sort", "touch", "tr", "yes",
 ];
 
 /// Leaves a runtime of one static program.
-const GOOD: &str = r#"tree=/opt/joblet/runtimes/$RUNTIME_NAME/isolated
+pub(crate) const GOOD: &str = r#"tree=/opt/joblet/runtimes/$RUNTIME_NAME/isolated
 mkdir -p "$tree/bin"
 cp /bin/busybox "$tree/bin/busybox"
 for name in sh cat touch; do ln -s busybox "$tree/bin/$name"; done
 "#;
 
-const GOOD_TEST: &str = "tests: [{name: says, run: [sh, -c, 'cat /etc/none 2>/dev/null || echo hello'], stdout: ^hello$}]\n";
+pub(crate) const GOOD_TEST: &str = "tests: [{name: says, run: [sh, -c, 'cat /etc/none 2>/dev/null || echo hello'], stdout: ^hello$}]\n";
 
-struct Workshop {
-    scene: Scene,
+pub(crate) struct Workshop {
+    pub(crate) scene: Scene,
 }
 
 impl Workshop {
     /// Returns a repository with one runtime, `tiny@1.0.0`; nothing where this machine cannot build it.
-    fn new(script: &str, manifest: &str) -> Option<Self> {
+    pub(crate) fn new(script: &str, manifest: &str) -> Option<Self> {
         if !needs_ranges() || !needs_program("busybox") {
             return None;
         }
@@ -47,7 +47,7 @@ impl Workshop {
         Some(workshop)
     }
 
-    fn define(&self, script: &str, manifest: &str) {
+    pub(crate) fn define(&self, script: &str, manifest: &str) {
         let folder = self.scene.repo().join("runtimes/tiny");
         fs_err::create_dir_all(&folder).unwrap();
         let head = "name: tiny\nversion: 1.0.0\ndescription: one program\nbase: box\n";
@@ -60,12 +60,19 @@ impl Workshop {
             .unwrap();
     }
 
-    fn build(&self) -> Ran {
+    pub(crate) fn build(&self) -> Ran {
         self.scene.xtask(&["build", "tiny"])
     }
 
-    fn dist(&self) -> PathBuf {
+    pub(crate) fn dist(&self) -> PathBuf {
         self.scene.repo().join("dist")
+    }
+
+    /// Returns a file of the built archive.
+    pub(crate) fn packed(&self, name: &str) -> String {
+        let archive = self.dist().join(format!("tiny-1.0.0-{}.tar.gz", platform()));
+        let output = Command::new("tar").arg("-xzOf").arg(&archive).arg(name).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
     }
 
     fn builds(&self) -> Vec<String> {
@@ -136,11 +143,7 @@ fn a_script_sees_the_contract_and_nothing_of_the_host() {
     }
     let built = scene::ran(&mut command);
     assert_eq!(built.status.code(), Some(0), "{built:?}");
-    let archive = workshop.dist().join(format!("tiny-1.0.0-{}.tar.gz", platform()));
-    let file = |name: &str| {
-        let output = Command::new("tar").arg("-xzOf").arg(&archive).arg(name).output().unwrap();
-        String::from_utf8(output.stdout).unwrap()
-    };
+    let file = |name: &str| workshop.packed(name);
     insta::with_settings!({filters => vec![("arm64", "amd64")]}, {
         insta::assert_snapshot!(file("isolated/env"));
         insta::assert_snapshot!(file("runtime.yml"));

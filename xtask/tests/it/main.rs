@@ -5,6 +5,7 @@ mod bases;
 mod build;
 mod explain;
 mod guide;
+mod hostile;
 mod new;
 mod schema;
 mod validate;
