@@ -96,14 +96,9 @@ fn reader_of_the_guide(scene: &Scene) -> PathBuf {
     assert!(copy.status().unwrap().success());
 
     let xtask = Path::new(env!("CARGO_BIN_EXE_xtask"));
-    // `try` looks for it beside its own program, too.
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--package", "rnx"]).current_dir(workspace());
-    assert!(build.status().unwrap().success());
-
     let bin = scene.repo().with_file_name("bin");
     fs_err::create_dir(&bin).unwrap();
-    symlink(xtask.with_file_name("rnx"), bin.join("rnx")).unwrap();
+    symlink(rnx(), bin.join("rnx")).unwrap();
     let cargo = format!(
         "#!/bin/sh\ncase \"$*\" in\n\
          'install --quiet --path crates/rnx') ;;\n\
@@ -127,7 +122,15 @@ fn cache(scene: &Scene) -> PathBuf {
     }
 }
 
-fn workspace() -> &'static Path {
+/// Returns the host's program, built; `try` looks for it beside its own, too.
+pub(crate) fn rnx() -> PathBuf {
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "--package", "rnx"]).current_dir(workspace());
+    assert!(build.status().unwrap().success());
+    Path::new(env!("CARGO_BIN_EXE_xtask")).with_file_name("rnx")
+}
+
+pub(crate) fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 

@@ -3,6 +3,7 @@
 
 mod bases;
 mod build;
+mod documents;
 mod explain;
 mod guide;
 mod hostile;
