@@ -335,6 +335,9 @@ fn privileges(start: &Start) -> Sys<()> {
         sys::no_new_privileges()?;
     }
     if start.privileges != Privileges::Provision {
+        if start.shares_network {
+            sys::hide_abstract_sockets()?;
+        }
         sys::install_filter(&FILTER)?;
     }
     if let Some((uid, gid)) = start.ids {

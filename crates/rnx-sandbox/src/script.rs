@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::ptr::null;
 
-use crate::plan::{Access, Identity, Network, Privileges, Process, Root, SandboxPlan, Step};
+use crate::plan::{Access, Identity, Network, Privileges, Root, SandboxPlan, Step};
 use crate::spawn::SandboxError;
 use crate::sys;
 
@@ -136,6 +136,8 @@ pub(crate) struct Start {
     pub(crate) cwd: CString,
     pub(crate) ids: Option<(u32, u32)>,
     pub(crate) privileges: Privileges,
+    /// The host's abstract sockets are in its network namespace, and out of any folder.
+    pub(crate) shares_network: bool,
     pub(crate) stdio: [RawFd; 3],
 }
 
@@ -165,7 +167,7 @@ pub(crate) fn prepare(plan: &SandboxPlan, stdio: [RawFd; 3]) -> Result<Script, S
         ops: Vec::with_capacity(4 * plan.steps.len() + 32),
         hostname: plan.hostname.clone().into_bytes(),
         loopback: plan.network == Network::None,
-        start: start(&plan.process, stdio)?,
+        start: start(plan, stdio)?,
     };
     script.identity(plan);
     script.root(&plan.root)?;
@@ -399,7 +401,8 @@ fn attributes(access: Access) -> u64 {
     }
 }
 
-fn start(process: &Process, stdio: [RawFd; 3]) -> Result<Start, SandboxError> {
+fn start(plan: &SandboxPlan, stdio: [RawFd; 3]) -> Result<Start, SandboxError> {
+    let process = &plan.process;
     let program = process.argv.first().ok_or(SandboxError::EmptyCommand)?;
     let candidates = if program.as_bytes().contains(&b'/') {
         vec![word(program)?]
@@ -423,6 +426,7 @@ fn start(process: &Process, stdio: [RawFd; 3]) -> Result<Start, SandboxError> {
         cwd: path(&process.cwd)?,
         ids: None,
         privileges: process.privileges,
+        shares_network: plan.network == Network::Host,
         stdio,
     })
 }

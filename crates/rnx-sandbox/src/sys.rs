@@ -354,6 +354,24 @@ pub(crate) fn set_capabilities(keep: u64) -> Sys<()> {
     call!(libc::SYS_capset, header.as_ptr(), sets.as_ptr()).map(drop)
 }
 
+/// Keeps this process and its programs from connecting to abstract Unix sockets of others (X11, D-Bus, container
+/// engines), by Landlock; without `no_new_privs` this needs `CAP_SYS_ADMIN`. Kernels before 6.12 cannot.
+pub(crate) fn hide_abstract_sockets() -> Sys<()> {
+    const SCOPE_ABSTRACT_UNIX_SOCKET: u64 = 1;
+    // Rights on files, rights on ports, scopes.
+    let ruleset: [u64; 3] = [0, 0, SCOPE_ABSTRACT_UNIX_SOCKET];
+    let made = call!(libc::SYS_landlock_create_ruleset, ruleset.as_ptr(), size_of_val(&ruleset), 0);
+    match made.map(descriptor) {
+        Err(libc::ENOSYS | libc::EOPNOTSUPP | libc::E2BIG | libc::EINVAL) => Ok(()),
+        Err(errno) => Err(errno),
+        Ok(ruleset) => {
+            let restricted = call!(libc::SYS_landlock_restrict_self, ruleset, 0);
+            close(ruleset);
+            restricted.map(drop)
+        }
+    }
+}
+
 /// Loads a filter; without `no_new_privs` this needs `CAP_SYS_ADMIN` in the user namespace.
 pub(crate) fn install_filter(filter: &'static [libc::sock_filter]) -> Sys<()> {
     #[expect(clippy::cast_possible_truncation, reason = "a filter has at most 4096 instructions")]

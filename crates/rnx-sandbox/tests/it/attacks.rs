@@ -163,13 +163,18 @@ fn sights() -> Vec<(&'static str, String)> {
 
 /// What the probe needs of the host, and nothing more: its own file, and the C library.
 fn plan() -> SandboxPlan {
+    plan_of(PROBE, &ARGUMENTS)
+}
+
+/// This test binary as a job, with one variable in its environment.
+pub(crate) fn plan_of(variable: &str, arguments: &[&str]) -> SandboxPlan {
     let mut plan = job("");
     plan.steps.retain(|step| !matches!(step, Step::Symlink { .. } | Step::Bind { .. }));
     for (host, guest) in binds() {
         plan.steps.insert(0, Step::Bind { host, guest, access: Access::ReadOnly });
     }
-    plan.process.argv = ["/probe"].into_iter().chain(ARGUMENTS).map(Into::into).collect();
-    plan.process.env = vec![(PROBE.into(), "1".into())];
+    plan.process.argv = ["/probe"].iter().chain(arguments).map(Into::into).collect();
+    plan.process.env = vec![(variable.into(), "1".into())];
     plan
 }
 
