@@ -110,9 +110,14 @@ fn walk(root: &Path) -> Result<(Listing, Vec<(String, PathBuf)>), AuditError> {
             listing.not_utf8.push(relative.display().to_string());
             continue;
         };
-        let metadata = found
-            .metadata()
-            .map_err(|source| AuditError::Walk { root: root.to_owned(), source })?;
+        // A folder may let its names be read and not what they name.
+        let metadata = match found.metadata() {
+            Ok(metadata) => metadata,
+            Err(error) => {
+                listing.unreadable.push(unreadable(root, &error));
+                continue;
+            }
+        };
         let kind = if metadata.is_dir() {
             NodeKind::Dir
         } else if metadata.is_symlink() {

@@ -101,8 +101,15 @@ impl BuildError {
                 let status = source.status();
                 Failure::new(status, &self)
             }
-            Self::Lock { .. } | Self::Log { .. } | Self::Stage { .. } | Self::Dist { .. } => {
+            Self::Lock { .. }
+            | Self::Log { .. }
+            | Self::Stage { .. }
+            | Self::Dist { .. }
+            | Self::Describe { .. }
+            | Self::Closure { .. } => Failure::new(ExitStatus::Host, &self),
+            Self::Tests { source } if matches!(**source, TestError::Run { .. }) => {
                 Failure::new(ExitStatus::Host, &self)
+                    .hint("`cargo xtask doctor` says what is missing")
             }
             Self::Script { source, .. } if matches!(**source, ScriptError::Sandbox { .. }) => {
                 Failure::new(ExitStatus::Host, &self)
