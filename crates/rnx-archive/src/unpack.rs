@@ -23,6 +23,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use crate::member::MemberError;
 pub use crate::unpack::error::UnpackError;
+use crate::unpack::members::Span;
 
 /// More threads than these would only need more memory.
 const THREADS_MAX: NonZeroUsize = NonZeroUsize::new(12).unwrap();
@@ -66,8 +67,20 @@ pub fn verify_and_unpack(
     options: &Options,
 ) -> Result<Unpacked, UnpackError> {
     let file = open(archive)?;
-    verify(&file, size_bytes, sha256)?;
-    unpack(&file, dest, options)
+    check_size(&file, size_bytes)?;
+    // Nothing is known of the bytes yet. Where they are no members of ours, the digest still has
+    // the first word, and `unpack` finds out again why.
+    let spans = if options.threads > NonZeroUsize::MIN {
+        members::spans(&file, size_bytes).ok().flatten()
+    } else {
+        None
+    };
+    let Some(mut spans) = spans else {
+        verify(&file, size_bytes, sha256)?;
+        return unpack(&file, dest, options);
+    };
+    check_digest(members::hash(&file, &mut spans)?, sha256)?;
+    unpack_spans(&file, Some(spans), dest, options)
 }
 
 /// Opens an archive for [`verify`] and [`unpack`].
@@ -79,10 +92,7 @@ pub fn open(archive: &Path) -> Result<File, UnpackError> {
 /// Compares the length and the digest of an opened archive.
 pub fn verify(mut archive: &File, size_bytes: u64, sha256: Digest) -> Result<(), UnpackError> {
     let read_error = |source| UnpackError::ReadArchive { source };
-    let actual = archive.metadata().map_err(read_error)?.len();
-    if actual != size_bytes {
-        return Err(UnpackError::ArchiveSize { expected: size_bytes, actual });
-    }
+    check_size(archive, size_bytes)?;
     archive.rewind().map_err(read_error)?;
     let mut digest = Sha256::new();
     let mut buffer = vec![0; 256 * 1024];
@@ -94,12 +104,16 @@ pub fn verify(mut archive: &File, size_bytes: u64, sha256: Digest) -> Result<(),
         }
         digest.update(&buffer[..read]);
     }
-    let actual = Digest::from_bytes(digest.finalize().into());
-    if actual == sha256 {
-        Ok(())
-    } else {
-        Err(UnpackError::ArchiveDigest { expected: sha256, actual })
-    }
+    check_digest(Digest::from_bytes(digest.finalize().into()), sha256)
+}
+
+fn check_size(archive: &File, expected: u64) -> Result<(), UnpackError> {
+    let actual = archive.metadata().map_err(|source| UnpackError::ReadArchive { source })?.len();
+    if actual == expected { Ok(()) } else { Err(UnpackError::ArchiveSize { expected, actual }) }
+}
+
+fn check_digest(actual: Digest, expected: Digest) -> Result<(), UnpackError> {
+    if actual == expected { Ok(()) } else { Err(UnpackError::ArchiveDigest { expected, actual }) }
 }
 
 /// Unpacks an archive into the empty folder `dest`.
@@ -108,6 +122,15 @@ pub fn verify(mut archive: &File, size_bytes: u64, sha256: Digest) -> Result<(),
 /// times. Nothing is flushed to disk: that is the caller's, once for all files. After an error
 /// `dest` holds a part of the tree, for the caller to remove; nothing outside it was touched.
 pub fn unpack(archive: &File, dest: &Path, options: &Options) -> Result<Unpacked, UnpackError> {
+    unpack_spans(archive, None, dest, options)
+}
+
+fn unpack_spans(
+    archive: &File,
+    spans: Option<Vec<Span>>,
+    dest: &Path,
+    options: &Options,
+) -> Result<Unpacked, UnpackError> {
     let actual = archive.metadata().map_err(|source| UnpackError::ReadArchive { source })?.len();
     let limit = options.limits.archive_bytes;
     if actual > limit {
@@ -116,7 +139,11 @@ pub fn unpack(archive: &File, dest: &Path, options: &Options) -> Result<Unpacked
     let root = open_empty(dest)?;
     let root = root.as_fd();
     let threads = options.threads.min(THREADS_MAX);
-    match members::spans(archive, actual)? {
+    let spans = match spans {
+        Some(spans) => Some(spans),
+        None => members::spans(archive, actual)?,
+    };
+    match spans {
         Some(spans) => members::unpack(archive, &spans, root, &options.limits, threads),
         None => stream::unpack(archive, root, &options.limits),
     }

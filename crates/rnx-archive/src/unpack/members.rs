@@ -6,6 +6,7 @@ use std::num::NonZeroUsize;
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{channel, sync_channel};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use rnx_spec::Digest;
@@ -24,6 +25,17 @@ use crate::unpack::{Limits, Unpacked};
 pub(crate) struct Span {
     offset: u64,
     length: u32,
+    /// The digest of its bytes, where [`hash`] has computed it.
+    sha256: Option<Digest>,
+}
+
+impl Span {
+    fn read(&self, archive: &File, packed: &mut Vec<u8>) -> Result<(), UnpackError> {
+        packed.resize(self.length as usize, 0);
+        archive
+            .read_exact_at(packed, self.offset)
+            .map_err(|source| UnpackError::ReadArchive { source })
+    }
 }
 
 /// Follows the lengths in the members' headers; they must lead exactly to the archive's end.
@@ -55,12 +67,47 @@ pub(crate) fn spans(archive: &File, size_bytes: u64) -> Result<Option<Vec<Span>>
                 return Err(refused(MemberError::Length { claimed: length, left }));
             }
             Some(length) => {
-                spans.push(Span { offset, length });
+                spans.push(Span { offset, length, sha256: None });
                 offset += u64::from(length);
             }
         }
     }
     Ok((!spans.is_empty()).then_some(spans))
+}
+
+/// Computes the digest of the whole archive and, from the same bytes, those of its members: on a
+/// second thread, which has nothing else to do before the archive is known to be the right one.
+pub(crate) fn hash(archive: &File, spans: &mut [Span]) -> Result<Digest, UnpackError> {
+    let mut whole = Sha256::new();
+    let members = std::thread::scope(|scope| {
+        // Few wait, as a member may have some mebibytes; the buffers go back and forth.
+        let (read, taken) = sync_channel::<Vec<u8>>(2);
+        let (used, free) = channel();
+        let members = scope.spawn(move || {
+            let mut digests = vec![];
+            for packed in taken {
+                digests.push(Digest::from_bytes(Sha256::digest(&packed).into()));
+                // The reader is done when nobody takes it back.
+                drop(used.send(packed));
+            }
+            digests
+        });
+        for span in &*spans {
+            let mut packed = free.try_recv().unwrap_or_default();
+            span.read(archive, &mut packed)?;
+            whole.update(&packed);
+            // A thread that panicked takes nothing; its panic is passed on below.
+            if read.send(packed).is_err() {
+                break;
+            }
+        }
+        drop(read);
+        Ok(members.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })?;
+    for (span, digest) in spans.iter_mut().zip(members) {
+        span.sha256 = Some(digest);
+    }
+    Ok(Digest::from_bytes(whole.finalize().into()))
 }
 
 /// Unpacks the members: each thread inflates one, waits until all before it were parsed, parses it,
@@ -183,10 +230,7 @@ impl<'a> Work<'a> {
         scratch: &mut Scratch<'_>,
     ) -> Result<(), UnpackError> {
         let Scratch { inflater, packed, content, dirs, done } = scratch;
-        packed.resize(span.length as usize, 0);
-        self.archive
-            .read_exact_at(packed, span.offset)
-            .map_err(|source| UnpackError::ReadArchive { source })?;
+        span.read(self.archive, packed)?;
         member::read(inflater, packed, content).map_err(|source| UnpackError::Member {
             member,
             offset: span.offset,
@@ -196,7 +240,9 @@ impl<'a> Work<'a> {
             offset: span.offset,
             size_bytes: u64::from(span.length),
             unpacked_bytes: content.len() as u64,
-            sha256: Digest::from_bytes(Sha256::digest(&*packed).into()),
+            sha256: span
+                .sha256
+                .unwrap_or_else(|| Digest::from_bytes(Sha256::digest(&*packed).into())),
         });
         let Some(mut turn) = self.wait_for(member) else { return Ok(()) };
         let ops = turn.parser.feed(content, u32::try_from(member).unwrap_or(u32::MAX))?;

@@ -309,6 +309,10 @@ fn promises_are_kept() {
     };
     let (size, sha256) = (packed.size_bytes, packed.sha256);
     assert_eq!(run(size, sha256, exact).0.unwrap().index, packed.index);
+    let one = Options { limits: exact, threads: threads(1) };
+    let dest = tempfile::tempdir().unwrap();
+    let unpacked = verify_and_unpack(&archive, size, sha256, dest.path(), &one).unwrap();
+    assert_eq!(unpacked.index, packed.index);
     let other = Digest::from_bytes([7; 32]);
     let show = |(result, left): (Result<_, UnpackError>, usize)| {
         (result.map(|_| ()).unwrap_err().to_string(), left)
@@ -327,6 +331,24 @@ fn promises_are_kept() {
     let limit = packed.entries - 1;
     let message = format!("the archive has more than the promised {limit} entries");
     assert_eq!(fewer(Limits { entries: limit, ..exact }), message);
+}
+
+#[test]
+fn the_digest_has_the_first_word() {
+    let dir = tempfile::tempdir().unwrap();
+    let (packed, mut bytes) = pack(&sample(dir.path()), 2, usize::MAX);
+    // The second member's header: by itself, a reason to refuse the archive.
+    bytes[usize::try_from(packed.index.members[1].offset).unwrap() + 2] ^= 1;
+    let archive = dir.path().join("archive.tar.gz");
+    fs_err::write(&archive, &bytes).unwrap();
+    for count in [1, 2] {
+        let dest = tempfile::tempdir().unwrap();
+        let options = Options { limits: UNLIMITED, threads: threads(count) };
+        let (size, sha256) = (packed.size_bytes, packed.sha256);
+        let error = verify_and_unpack(&archive, size, sha256, dest.path(), &options).unwrap_err();
+        assert!(matches!(error, UnpackError::ArchiveDigest { .. }), "{error:?}");
+        assert_eq!(fs_err::read_dir(dest.path()).unwrap().count(), 0);
+    }
 }
 
 #[test]
