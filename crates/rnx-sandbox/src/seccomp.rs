@@ -10,6 +10,7 @@ const LOAD_WORD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
 const AND: u16 = 0x54; // BPF_ALU | BPF_AND | BPF_K
 const JUMP_EQUAL: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
 const JUMP_GREATER: u16 = 0x25; // BPF_JMP | BPF_JGT | BPF_K
+const JUMP_AT_LEAST: u16 = 0x35; // BPF_JMP | BPF_JGE | BPF_K
 const RETURN: u16 = 0x06; // BPF_RET | BPF_K
 
 const OFFSET_NR: u32 = 0;
@@ -118,16 +119,92 @@ const ONLY_X86: [c_long; 6] = [
 #[cfg(target_arch = "aarch64")]
 const ONLY_X86: [c_long; 6] = [libc::SYS_acct; 6];
 
-/// Prologue, one jump per denied call, four more and an allow, their blocks, three results.
-const LEN: usize = 6 + DENIED.len() + 5 + 9 + PERSONALITIES.len() + 3;
+/// Calls that are neither allowed nor denied by their number alone, and where each goes on, counted from [`AT_BLOCKS`].
+const SPECIAL: [(c_long, usize); 4] =
+    [(libc::SYS_clone, 0), (libc::SYS_ioctl, 3), (libc::SYS_socket, 6), (libc::SYS_personality, 8)];
+
+/// The numbers of [`DENIED`] and [`SPECIAL`] in ascending order.
+const SORTED: [u32; DENIED.len() + SPECIAL.len()] = sorted();
+/// At most this many numbers are compared one by one at the end of the search.
+const LEAF_LEN_MAX: usize = 4;
+
+/// Prologue, the search, the blocks, three results.
+const LEN: usize = AT_BLOCKS + 9 + PERSONALITIES.len() + 3;
+const AT_SEARCH: usize = 6;
+const AT_BLOCKS: usize = AT_SEARCH + search_len(SORTED.len());
 
 /// The program that [`crate::sys::install_filter`] loads.
+///
+/// The kernel runs it once for every number there is when it is loaded, to remember which calls are always allowed: a
+/// search by halves makes that, and the start of each job, quicker than a list.
 pub(crate) static FILTER: [sock_filter; LEN] = assemble();
 
 /// Position of the instruction that refuses with `EPERM`; after it `ENOSYS` and `ALLOW`.
 const AT_EPERM: usize = LEN - 3;
 const AT_ENOSYS: usize = LEN - 2;
 const AT_ALLOW: usize = LEN - 1;
+
+const fn sorted() -> [u32; DENIED.len() + SPECIAL.len()] {
+    let mut out = [0; DENIED.len() + SPECIAL.len()];
+    let mut len = 0;
+    while len < out.len() {
+        let number =
+            if len < DENIED.len() { nr(DENIED[len]) } else { nr(SPECIAL[len - DENIED.len()].0) };
+        let mut at = len;
+        while at > 0 && out[at - 1] > number {
+            out[at] = out[at - 1];
+            at -= 1;
+        }
+        out[at] = number;
+        len += 1;
+    }
+    out
+}
+
+/// Instructions that [`search`] makes of this many numbers.
+const fn search_len(count: usize) -> usize {
+    if count <= LEAF_LEN_MAX {
+        count + 1
+    } else {
+        1 + search_len(count / 2) + search_len(count - count / 2)
+    }
+}
+
+/// Writes, from `at` on, the search for the loaded number among those of `SORTED[from..to]`.
+const fn search(
+    mut out: [sock_filter; LEN],
+    at: usize,
+    from: usize,
+    to: usize,
+) -> [sock_filter; LEN] {
+    let count = to - from;
+    if count > LEAF_LEN_MAX {
+        let middle = from + count / 2;
+        let upper = at + 1 + search_len(count / 2);
+        out[at] = instruction(JUMP_AT_LEAST, SORTED[middle], distance(at, upper), 0);
+        out = search(out, at + 1, from, middle);
+        return search(out, upper, middle, to);
+    }
+    let mut index = 0;
+    while index < count {
+        let number = SORTED[from + index];
+        out[at + index] = when(at + index, number, target(number));
+        index += 1;
+    }
+    out[at + count] = instruction(RETURN, RET_ALLOW, 0, 0);
+    out
+}
+
+const fn target(number: u32) -> usize {
+    let mut index = 0;
+    while index < SPECIAL.len() {
+        if nr(SPECIAL[index].0) == number {
+            return AT_BLOCKS + SPECIAL[index].1;
+        }
+        index += 1;
+    }
+    AT_EPERM
+}
 
 const fn assemble() -> [sock_filter; LEN] {
     let mut out = [instruction(RETURN, RET_ALLOW, 0, 0); LEN];
@@ -137,21 +214,8 @@ const fn assemble() -> [sock_filter; LEN] {
     out[3] = instruction(LOAD_WORD, OFFSET_NR, 0, 0);
     out[4] = instruction(JUMP_GREATER, NR_MAX, distance(4, AT_ENOSYS), 0);
     out[5] = when(5, nr(libc::SYS_clone3), AT_ENOSYS);
-    let mut at = 6;
-    let mut index = 0;
-    while index < DENIED.len() {
-        out[at] = when(at, nr(DENIED[index]), AT_EPERM);
-        at += 1;
-        index += 1;
-    }
-    // Four calls are allowed or not by an argument; each block begins `len` instructions after its jump.
-    let blocks = at + 5;
-    out[at] = when(at, nr(libc::SYS_clone), blocks);
-    out[at + 1] = when(at + 1, nr(libc::SYS_ioctl), blocks + 3);
-    out[at + 2] = when(at + 2, nr(libc::SYS_socket), blocks + 6);
-    out[at + 3] = when(at + 3, nr(libc::SYS_personality), blocks + 8);
-    out[at + 4] = instruction(RETURN, RET_ALLOW, 0, 0);
-    at = blocks;
+    out = search(out, AT_SEARCH, 0, SORTED.len());
+    let mut at = AT_BLOCKS;
     out[at] = instruction(LOAD_WORD, OFFSET_ARG0, 0, 0);
     out[at + 1] = instruction(AND, CLONE_NEW, 0, 0);
     out[at + 2] =
@@ -165,7 +229,7 @@ const fn assemble() -> [sock_filter; LEN] {
         instruction(JUMP_EQUAL, AF_VSOCK, distance(at + 7, AT_EPERM), distance(at + 7, AT_ALLOW));
     out[at + 8] = instruction(LOAD_WORD, OFFSET_ARG0, 0, 0);
     at += 9;
-    index = 0;
+    let mut index = 0;
     while index < PERSONALITIES.len() {
         out[at] = when(at, PERSONALITIES[index], AT_ALLOW);
         at += 1;
@@ -199,4 +263,62 @@ const fn nr(call: c_long) -> u32 {
 
 const fn instruction(code: u16, k: u32, jt: u8, jf: u8) -> sock_filter {
     sock_filter { code, jt, jf, k }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the kernel answers to a call with these arguments, run as the kernel runs it.
+    fn answer(number: u32, arguments: [u32; 2]) -> u32 {
+        let (mut at, mut accumulator) = (0, 0);
+        loop {
+            let sock_filter { code, jt, jf, k } = FILTER[at];
+            at += 1;
+            let jump = |taken: bool| usize::from(if taken { jt } else { jf });
+            match code {
+                LOAD_WORD => {
+                    accumulator = match k {
+                        OFFSET_NR => number,
+                        OFFSET_ARCH => ARCH,
+                        OFFSET_ARG0 => arguments[0],
+                        _ => arguments[1],
+                    }
+                }
+                AND => accumulator &= k,
+                JUMP_EQUAL => at += jump(accumulator == k),
+                JUMP_GREATER => at += jump(accumulator > k),
+                JUMP_AT_LEAST => at += jump(accumulator >= k),
+                _ => return k,
+            }
+        }
+    }
+
+    #[test]
+    fn every_call_is_answered_as_listed() {
+        for number in (0..600).chain([0x4000_0000 + 39]) {
+            let listed = |call: &c_long| nr(*call) == number;
+            let expected = if number > NR_MAX || listed(&libc::SYS_clone3) {
+                RET_ENOSYS
+            } else if DENIED.iter().any(listed) {
+                RET_EPERM
+            } else {
+                RET_ALLOW
+            };
+            assert_eq!(answer(number, [0, 0]), expected, "call {number}");
+        }
+    }
+
+    #[test]
+    fn some_calls_are_answered_by_their_arguments() {
+        for (call, arguments) in [
+            (libc::SYS_clone, [CLONE_NEW, 0]),
+            (libc::SYS_ioctl, [0, TIOCSTI]),
+            (libc::SYS_ioctl, [0, TIOCLINUX]),
+            (libc::SYS_socket, [AF_VSOCK, 0]),
+            (libc::SYS_personality, [0x4_0000, 0]),
+        ] {
+            assert_eq!(answer(nr(call), arguments), RET_EPERM, "call {call}");
+        }
+    }
 }
