@@ -52,6 +52,15 @@ pub fn run(archive: &Path, threads: NonZeroUsize, setting: &Setting) -> Result<R
         ("tar", named("sha256sum && tar -xzf", format!("{sum} && tar -xzf '{from}' -C '{to}'"))),
         ("bsdtar", named("bsdtar -xf", format!("bsdtar -xf '{from}' -C '{to}'"))),
         ("zstd", named("zstd -dc | tar -x", format!("zstd -dc '{other}' | tar -xf - -C '{to}'"))),
+        (
+            "zstd",
+            named(
+                "zstd: sha256sum && zstd -dc | tar -x",
+                format!(
+                    "sha256sum '{other}' >'{to}.sum' && zstd -dc '{other}' | tar -xf - -C '{to}'"
+                ),
+            ),
+        ),
     ]);
     let mut contests = vec![Contest::new("verify and unpack", ours)];
     contests.extend(others.into_iter().filter(|way| has_zstd || !way.name.starts_with("zstd")));
