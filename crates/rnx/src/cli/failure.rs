@@ -95,6 +95,19 @@ impl Classified for LoadRegistryError {
             Self::Parse { .. } => ExitStatus::Integrity,
         }
     }
+
+    fn hints(&self) -> Vec<String> {
+        let hint = match self {
+            Self::Read {
+                source: ReadAllError::Open { source: OpenError::File(_), .. }, ..
+            } => "name a folder with a registry.json, or the file itself: `--registry ./FOLDER`",
+            Self::Read { .. } if self.status() == ExitStatus::Network => {
+                "look at the address and the network, or use another registry: `--registry URL|FOLDER`"
+            }
+            _ => "tell the registry's maintainers, or use another: `--registry URL|FOLDER`",
+        };
+        vec![hint.to_owned()]
+    }
 }
 
 impl Classified for InstallError {

@@ -11,6 +11,17 @@ use rnx::run::{self, Ended, LoadError, RunError};
 use rnx_sandbox::plan::{Access, Network};
 use rnx_sandbox::spawn::{Exit, SandboxError};
 
+/// What the help ends with.
+const EXAMPLES: &str = "\
+Examples:
+  rnx job run --runtime=python-3.11 python3 script.py
+  rnx job run --runtime=python-3.11 --volume ~/data:/data:ro --network none --timeout 10m python3 script.py
+  rnx job run --runtime=python-3.11@1.3.3 -e TOKEN bash    TOKEN as it is here, and a shell
+
+The runtime is read-only, the current directory is /work, and a private /tmp is all else that can be written.
+Exit status: the command's own; 124 its time was over; 126 it cannot be executed; 127 the runtime has no such command;
+128 and the number of the signal that ended it.";
+
 /// As `timeout(1)` exits.
 const TIMED_OUT: u8 = 124;
 
@@ -22,6 +33,7 @@ pub(crate) enum Command {
 
 /// Run a command in a runtime; the exit status is the command's own
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// The runtime, as NAME or NAME@VERSION, or a path of a folder with a runtime.yml
     #[arg(long, value_name = "RUNTIME")]
@@ -45,12 +57,7 @@ pub(crate) struct Args {
     #[arg(long)]
     explain: bool,
     /// The command and its arguments
-    #[arg(
-        required = true,
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        value_name = "COMMAND"
-    )]
+    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     command: Vec<OsString>,
 }
 
@@ -62,6 +69,9 @@ pub(crate) fn run(
     let Args { runtime, env, volume, workdir, network, timeout, explain, command } = args;
     let dir = if runtime.contains('/') { PathBuf::from(&runtime) } else { folder_of(&runtime)? };
     let runtime = run::load(&dir).map_err(|error| load_failure(&error))?;
+    for volume in &volume {
+        there(&volume.host)?;
+    }
     let around = run::look(&runtime, &|name| std::env::var_os(name))
         .map_err(|error| load_failure(&error))?;
     let env = env.into_iter().filter_map(variable).collect();
@@ -76,11 +86,25 @@ pub(crate) fn run(
         Ok(Ended::By(Exit::Code(code))) => Ok(code.to_le_bytes()[0].into()),
         Ok(Ended::By(Exit::Signal(signal))) => Ok((128 + signal).to_le_bytes()[0].into()),
         Ok(Ended::TimedOut) => {
-            anstream::eprintln!("error: the job was ended: its time was over");
+            let seconds = timeout.unwrap_or_default().as_secs();
+            anstream::eprintln!("error: the job was ended: its time, {seconds} s, was over");
             Ok(TIMED_OUT.into())
         }
         Err(error) => run_failure(&error, &runtime),
     }
+}
+
+/// A volume is looked at before the sandbox begins, which can name a step but not the option that asked for it.
+fn there(host: &Path) -> Result<(), Failure> {
+    let Err(error) = fs_err::metadata(host) else { return Ok(()) };
+    let text = format!("the volume `{}` cannot be shown in the job", host.display());
+    let mut failure = Failure::message(ExitStatus::Findings, text);
+    failure.causes.push(error.to_string());
+    Err(if error.kind() == std::io::ErrorKind::NotFound {
+        failure.hint("make it first: a volume's folder is not made for you")
+    } else {
+        failure
+    })
 }
 
 fn load_failure(error: &LoadError) -> Failure {
@@ -109,6 +133,12 @@ fn host_failure(error: &RunError) -> Failure {
             if step.starts_with("bind rw") && source.kind() == std::io::ErrorKind::InvalidInput =>
         {
             failure.hint("root's job writes through an idmapped mount, which this filesystem cannot: run it as another user, or from a folder on another filesystem")
+        }
+        RunError::Sandbox(SandboxError::Step { step, source })
+            if step.starts_with("enter the folder")
+                && source.kind() == std::io::ErrorKind::NotFound =>
+        {
+            failure.hint("`--workdir` is a folder in the job: /work is the current directory, and `--volume` adds others")
         }
         _ => failure,
     }

@@ -53,7 +53,12 @@ fn choose(args: &Args, context: &Context, request: &Request) -> Result<Vec<Insta
             let error = list::find(&context.layout, request).err();
             Err(error.map_or_else(
                 || Failure::message(ExitStatus::Findings, format!("`{request}` is not installed")),
-                |error: FindError| failure(&error),
+                |error: FindError| {
+                    // What is to be removed is not to be installed first.
+                    let mut failure = failure(&error);
+                    failure.hints.retain(|hint| !hint.starts_with("install it"));
+                    failure.hint("`rnx runtime list` shows what is installed")
+                },
             ))
         }
         (1, _) => Ok(own),

@@ -171,6 +171,20 @@ fn the_exit_status_is_the_jobs_own_or_the_shells_for_what_could_not_run() {
     assert_eq!(status(&["--", "absent"]), Some(127));
     assert_eq!(status(&["--", "/etc/passwd"]), Some(126));
     assert_eq!(status(&["--timeout", "1s", "--", "sleep", "1000"]), Some(124));
+    assert_eq!(status(&["sh", "-c", "exit 42"]), Some(42));
+}
+
+#[test]
+fn a_slip_in_the_options_is_told_as_one() {
+    let Some(busybox) = Busybox::new() else { return };
+    let (status, text) = busybox.run(&["--netwrok", "none", "env"]);
+    assert_eq!(status, Some(2));
+    assert!(text.starts_with("error: unexpected argument '--netwrok' found"), "{text}");
+    let (status, text) = busybox.run(&["--volume", "/absent/data:/data", "env"]);
+    assert_eq!(status, Some(1));
+    assert!(text.starts_with("error: the volume `/absent/data` cannot be shown"), "{text}");
+    let (_, text) = busybox.run(&["--workdir", "/absent", "env"]);
+    assert!(text.contains("hint: `--workdir` is a folder in the job"), "{text}");
 }
 
 #[test]
