@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use rnx_spec::bases::{self, Bases};
 use rnx_spec::diagnostic::{Code, Diagnostic, Parsed, Severity};
 use rnx_spec::manifest::{self, Manifest};
-use rnx_spec::{Platform, diagnostic::codes};
+use rnx_spec::registry::near_names;
+use rnx_spec::{Platform, RuntimeName, diagnostic::codes};
 
 /// The folder of a repository that holds its definitions.
 pub const RUNTIMES: &str = "runtimes";
@@ -94,6 +95,21 @@ pub fn folders(repo: &Path) -> Result<Vec<String>, ListDefinitionsError> {
     }
     folders.sort();
     Ok(folders)
+}
+
+/// Returns what to try instead of a name that no definition has.
+pub fn advice(repo: &Path, name: &str) -> String {
+    let folders = folders(repo).unwrap_or_default();
+    let known: Vec<RuntimeName> = folders.iter().filter_map(|name| name.parse().ok()).collect();
+    let near = name.parse().map(|name| near_names(&name, &known)).unwrap_or_default();
+    if let Some(first) = near.first() {
+        return format!("did you mean `{first}`?");
+    }
+    match folders.len() {
+        0 => "there are no definitions yet: `cargo xtask new NAME` begins one".to_owned(),
+        1..=20 => format!("there are: {}", folders.join(", ")),
+        count => format!("`ls {RUNTIMES}` shows the {count} that there are"),
+    }
 }
 
 /// Loads the definition in `<repo>/runtimes/<name>`.

@@ -42,7 +42,7 @@ pub enum BuildError {
     Stage { source: StageError },
     #[error("failed to write beside the build")]
     Log { source: io::Error },
-    #[error("the build failed")]
+    #[error("the setup script did not come to its end")]
     Script { log: PathBuf, source: Box<ScriptError> },
     #[error("the setup script left no folder `{}`", expected.display())]
     NoTree { expected: PathBuf },
@@ -117,6 +117,7 @@ impl BuildError {
             }
             _ => Failure::new(ExitStatus::Findings, &self),
         };
+        failure.causes.insert(0, format!("failed to build {spec} for {platform}"));
         match &self {
             Self::Script { log, source } => {
                 if let ScriptError::Failed { last_lines, .. }

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use rnx::failure::{ExitStatus, Failure};
 use rnx_spec::diagnostic::Severity;
-use xtask::host;
 use xtask::validate::{self, FileReport, Report, SyntaxCache, ValidateError, fix};
+use xtask::{definitions, host};
 
 use crate::cli::{Global, repo};
 
@@ -51,7 +51,8 @@ enum Format {
 pub(crate) fn run(args: &Args, global: &Global) -> Result<ExitStatus, Failure> {
     let repo = repo(global)?;
     let cache = SyntaxCache { dir: cache_dir(args) };
-    let mut report = validate::run(&repo, &args.names, &cache).map_err(|error| failure(&error))?;
+    let mut report =
+        validate::run(&repo, &args.names, &cache).map_err(|error| failure(&repo, &error))?;
     if args.fix {
         let changes = fix::apply(&repo, &report)
             .map_err(|error| Failure::new(ExitStatus::Findings, &error))?;
@@ -59,7 +60,8 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<ExitStatus, Failure> {
             eprintln!("fixed {}: {}", change.path.display(), plain(&change.message));
         }
         if !changes.is_empty() {
-            report = validate::run(&repo, &args.names, &cache).map_err(|error| failure(&error))?;
+            report = validate::run(&repo, &args.names, &cache)
+                .map_err(|error| failure(&repo, &error))?;
         }
     }
     print(args.format, &report).map_err(|error| Failure::new(ExitStatus::Findings, &error))?;
@@ -91,12 +93,13 @@ fn print(format: Format, report: &Report) -> io::Result<()> {
     }
 }
 
-fn failure(error: &ValidateError) -> Failure {
-    let status = match error {
-        ValidateError::List(_) => ExitStatus::Findings,
-        ValidateError::NoSuchRuntime { .. } => ExitStatus::Usage,
-    };
-    Failure::new(status, error)
+fn failure(repo: &Path, error: &ValidateError) -> Failure {
+    match error {
+        ValidateError::List(_) => Failure::new(ExitStatus::Findings, error),
+        ValidateError::NoSuchRuntime { name, .. } => {
+            Failure::new(ExitStatus::Usage, error).hint(definitions::advice(repo, name))
+        }
+    }
 }
 
 /// Returns a text with its control characters written out: manifests can hold terminal sequences.

@@ -16,7 +16,7 @@ use rnx_store::fetch::FetchOptions;
 use rustix::process::Signal;
 use xtask::build::Workshop;
 use xtask::build::inputs::HostEnvironment;
-use xtask::definitions::{self, Definition};
+use xtask::definitions::{self, Definition, LoadDefinitionError};
 use xtask::host;
 use xtask::rootfs::Provisioning;
 use xtask::rootfs::identity::BuildIdentity;
@@ -126,9 +126,12 @@ pub(crate) fn load(repo: &Path, name: &str) -> Result<Definition, Failure> {
         return Err(Failure::message(ExitStatus::Findings, message)
             .hint(format!("`cargo xtask validate {name}` shows every finding")));
     }
-    definitions::load(repo, name).map_err(|error| {
-        Failure::new(ExitStatus::Findings, &error)
-            .hint(format!("`cargo xtask validate {name}` shows every finding"))
+    definitions::load(repo, name).map_err(|error| match &error {
+        LoadDefinitionError::NoFolder { .. } => {
+            Failure::new(ExitStatus::Usage, &error).hint(definitions::advice(repo, name))
+        }
+        LoadDefinitionError::Invalid { .. } => Failure::new(ExitStatus::Findings, &error)
+            .hint(format!("`cargo xtask validate {name}` shows every finding")),
     })
 }
 

@@ -270,3 +270,16 @@ fn good_syntax_is_remembered_and_bad_syntax_is_told_again() {
     let cached = fs_err::read_to_string(repo.path().join("cache/script-syntax-v1")).unwrap();
     assert_eq!(cached.lines().count(), 1);
 }
+
+#[test]
+fn a_name_that_no_definition_has_is_answered_with_those_near() {
+    let repo = Repo::new();
+    repo.write("good/manifest.yaml", GOOD);
+    for command in ["validate", "build", "try", "shell"] {
+        let mut xtask = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        let output = xtask.args([command, "godo", "--repo"]).arg(repo.path()).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{command}");
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.ends_with("hint: did you mean `good`?\n"), "{command}: {text}");
+    }
+}
