@@ -235,3 +235,62 @@ fn a_link_of_the_tree_does_not_decide_what_of_the_host_is_shown() {
         "{text}"
     );
 }
+
+#[test]
+fn the_environment_is_the_documented_one_and_what_is_asked_for() {
+    let Some(busybox) = Busybox::new() else { return };
+    let words = ["--env", "A=b", "--env", "SECRET", "--workdir", "/tmp", "--", "/bin/env"];
+    let (status, text) = busybox.run(&words);
+    assert_eq!(status, Some(0), "{text}");
+    let mut lines: Vec<_> = text.lines().collect();
+    lines.sort_unstable();
+    let path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    assert_eq!(
+        lines,
+        ["A=b", "HOME=/tmp", "LOGNAME=job", path, "SECRET=x", "TERM=xterm", "USER=job"]
+    );
+}
+
+#[test]
+fn a_volume_is_read_only_when_asked_and_network_none_is_loopback_alone() {
+    let Some(busybox) = Busybox::new() else { return };
+    let data = busybox.scratch.path().join("data");
+    fs::create_dir(&data).unwrap();
+    fs::write(data.join("file"), "seen\n").unwrap();
+    let volume = format!("{}:/tmp/data:ro", data.display());
+    let script = "cat data/file; touch data/x 2>/dev/null || echo read-only; busybox grep -c : /proc/net/dev";
+    let words = ["-v", &volume, "-w", "/tmp", "--network", "none", "--", "sh", "-c", script];
+    let (status, text) = busybox.run(&words);
+    assert_eq!(status, Some(0), "{text}");
+
+    assert_eq!(text, "seen\nread-only\n1\n");
+}
+
+#[test]
+fn nothing_of_a_job_runs_as_the_hosts_root() {
+    let Some(busybox) = Busybox::new() else { return };
+    let mut child = busybox
+        .job(&["--", "sh", "-c", "echo ready; sleep 1000"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "ready");
+    let (mut seen, mut parents) = (vec![], vec![child.id()]);
+    while let Some(pid) = parents.pop() {
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+        for pid in children.split_whitespace() {
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+            let ids = status.lines().find(|line| line.starts_with("Uid:")).unwrap();
+            seen.push(ids.to_owned());
+            parents.push(pid.parse().unwrap());
+        }
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // Its pid 1 and the shell, and the sleep if it came so far.
+    assert!(seen.len() >= 2, "{seen:?}");
+    for ids in seen {
+        assert!(ids.split_whitespace().skip(1).all(|id| id != "0"), "{ids}");
+    }
+}
