@@ -50,6 +50,7 @@ pub(crate) fn run(args: &Args, repo: &Path) -> Result<ExitStatus, Failure> {
         )?;
     let setting = Setting { scratch: scratch.path().to_owned(), rounds: args.rounds };
     if wanted(What::Validate) {
+        eprintln!("measuring validate, {} rounds; the shell's way takes longest", args.rounds);
         show(bench::validate::run(&setting))?;
     }
     if !(wanted(What::Pack) || wanted(What::Unpack) || wanted(What::Start)) {

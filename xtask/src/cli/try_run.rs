@@ -124,7 +124,13 @@ impl Rnx {
             code => {
                 let ended = code
                     .map_or_else(|| "a signal".to_owned(), |code| format!("exit status {code}"));
-                Err(Failure::message(ExitStatus::Findings, format!("`{shown}` ended with {ended}")))
+                let status = match code {
+                    Some(3) => ExitStatus::Network,
+                    Some(4) => ExitStatus::Integrity,
+                    Some(5) => ExitStatus::Host,
+                    _ => ExitStatus::Findings,
+                };
+                Err(Failure::message(status, format!("`{shown}` ended with {ended}")))
             }
         }
     }
@@ -156,6 +162,7 @@ pub(super) fn cargo_build(packages: &[&str], release: bool) -> Result<PathBuf, F
     if release {
         build = build.arg("--release");
     }
+    eprintln!("building {} with cargo", packages.join(" and "));
     tool::stream(&build, &mut |line| eprintln!("{line}")).map_err(|error| failed(&error))?;
     let own = std::env::current_exe().map_err(|error| Failure::new(ExitStatus::Host, &error))?;
     let profile = if release { "release" } else { "debug" };
