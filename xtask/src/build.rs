@@ -74,7 +74,7 @@ pub struct Built {
 /// Builds one runtime for one platform.
 ///
 /// Afterwards `dist` holds everything of this build, or of it nothing that `SHA256SUMS` names. A failed script's chroot is kept
-/// for [`shell`](crate::shell); everything else that is half done is removed.
+/// for [`chroot_to_look_around`]; everything else that is half done is removed.
 pub fn build(
     definition: &Definition,
     platform: Platform,
