@@ -24,6 +24,7 @@ const START: [u8; 16] = [0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 255, 8, 0, b'R', b'X',
 
 /// Returns a compressor of the format's level; the level is part of the format.
 pub(crate) fn compressor() -> Compressor {
+    // Only a level out of range fails, and the archive's golden digest would tell of another level.
     Compressor::new(CompressionLvl::new(LEVEL).unwrap_or_default())
 }
 

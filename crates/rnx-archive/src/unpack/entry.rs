@@ -151,6 +151,7 @@ pub(crate) fn declared(
         Kind::Dir
     } else if kind.is_symlink() {
         let target = metadata.target.or_else(|| header.link_name_bytes().map(Into::into));
+        // A missing target is an empty one: `check_link` refuses it, and what is not UTF-8.
         let target = target.unwrap_or_default();
         path.check_link(&target).map_err(|source| UnpackError::Link { path: shown(), source })?;
         Kind::Symlink { target: String::from_utf8(target).unwrap_or_default() }
