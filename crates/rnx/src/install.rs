@@ -303,6 +303,10 @@ fn place(layout: &Layout, spec: &RuntimeSpec) -> Result<(), InstallError> {
         }
         renamed => renamed.map_err(|errno| error(errno.into()))?,
     }
+    if flags == RenameFlags::EXCHANGE {
+        // What had the name is deleted once no job runs in it.
+        record::move_to_wait(layout, spec, &from).map_err(InstallError::Record)?;
+    }
     record::sync_dir(layout.base()).map_err(InstallError::Record)
 }
 

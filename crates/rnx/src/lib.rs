@@ -3,6 +3,7 @@
 pub mod alias;
 pub mod config;
 pub mod failure;
+pub mod in_use;
 pub mod install;
 pub mod job;
 pub mod list;

@@ -11,6 +11,7 @@ use rnx_store::layout::{Layout, folder_spec};
 use serde::{Deserialize, Serialize};
 
 use crate::alias::{self, AliasError};
+use crate::in_use::{self, HoldError};
 
 /// The version of the record's format.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -55,6 +56,10 @@ pub enum RecordError {
     Write { path: PathBuf, source: io::Error },
     #[error("failed to remove `{}`", path.display())]
     Remove { path: PathBuf, source: io::Error },
+    #[error("failed to move `{}` away", path.display())]
+    Move { path: PathBuf, source: io::Error },
+    #[error("failed to find out whether jobs use a runtime")]
+    Claim(#[source] HoldError),
     #[error(transparent)]
     Alias(AliasError),
     #[error(transparent)]
@@ -115,8 +120,49 @@ pub(crate) fn settle_one(layout: &Layout, spec: &RuntimeSpec) -> Result<(), Reco
         remove(&record)?;
     }
     remove_leftovers(layout, spec)?;
-    remove(&layout.staged(spec))?;
+    remove_staged(layout, spec)?;
     alias::refresh(layout, &spec.name).map_err(RecordError::Alias)
+}
+
+/// Moves the install that has the name out of the way, and returns where it waits to be deleted. The caller holds the
+/// install's lock.
+pub(crate) fn move_away(layout: &Layout, spec: &RuntimeSpec) -> Result<PathBuf, RecordError> {
+    move_to_wait(layout, spec, &layout.install(spec))
+}
+
+/// Gives a tree the name under which it waits until no job runs in it.
+pub(crate) fn move_to_wait(
+    layout: &Layout,
+    spec: &RuntimeSpec,
+    from: &Path,
+) -> Result<PathBuf, RecordError> {
+    let error = |source| RecordError::Move { path: from.to_owned(), source };
+    let inode = from.symlink_metadata().map_err(error)?.ino();
+    let waiting = layout.staged(spec).join(format!("old-{inode}"));
+    fs::create_dir_all(layout.staged(spec)).map_err(error)?;
+    fs::rename(from, &waiting).map_err(error)?;
+    Ok(waiting)
+}
+
+/// Removes what is staged, except trees that jobs still run in: those are the next command's.
+fn remove_staged(layout: &Layout, spec: &RuntimeSpec) -> Result<(), RecordError> {
+    let staged = layout.staged(spec);
+    let mut used = false;
+    for name in names(&staged)? {
+        let path = staged.join(name);
+        if folder_id(&path).is_none() {
+            remove(&path)?;
+        } else if let Some(claimed) = in_use::claim(&path).map_err(RecordError::Claim)? {
+            remove(&path)?;
+            drop(claimed);
+        } else {
+            used = true;
+            if path == layout.staged_tree(spec) {
+                move_to_wait(layout, spec, &path)?;
+            }
+        }
+    }
+    if used { Ok(()) } else { remove(&staged) }
 }
 
 /// Puts right what interrupted changes left, except where another process is at work.

@@ -208,9 +208,17 @@ impl Classified for RecordError {
 impl Classified for RemoveError {
     fn status(&self) -> ExitStatus {
         match self {
-            Self::Gone { .. } => ExitStatus::Findings,
+            Self::Gone { .. } | Self::InUse { .. } => ExitStatus::Findings,
             _ => ExitStatus::Host,
         }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        let Self::InUse { holders, .. } = self else { return Vec::new() };
+        let mut hints: Vec<String> =
+            holders.iter().map(|holder| format!("a job runs in it: {holder}")).collect();
+        hints.push("end it, or say `--force`, which waits for it".to_owned());
+        hints
     }
 }
 

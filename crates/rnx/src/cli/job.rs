@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use rnx::failure::{ExitStatus, Failure};
+use rnx::in_use::{self, HoldError};
 use rnx::job::{self, JobRequest, Runtime, Volume};
 use rnx::run::{self, Ended, LoadError, RunError};
 use rnx_sandbox::plan::{Access, Network};
@@ -82,7 +83,11 @@ pub(crate) fn run(
         anstream::println!("{plan}");
         return Ok(ExitCode::SUCCESS);
     }
-    match run::run(&plan, timeout) {
+    // Until the job has ended, nobody deletes what it runs in.
+    let held = in_use::hold(&runtime.dir).map_err(|error| hold_failure(&error))?;
+    let ended = run::run(&plan, timeout);
+    drop(held);
+    match ended {
         Ok(Ended::By(Exit::Code(code))) => Ok(code.to_le_bytes()[0].into()),
         Ok(Ended::By(Exit::Signal(signal))) => Ok((128 + signal).to_le_bytes()[0].into()),
         Ok(Ended::TimedOut) => {
@@ -105,6 +110,14 @@ fn there(host: &Path) -> Result<(), Failure> {
     } else {
         failure
     })
+}
+
+fn hold_failure(error: &HoldError) -> Failure {
+    let status = match error {
+        HoldError::Gone { .. } => ExitStatus::Findings,
+        _ => ExitStatus::Host,
+    };
+    Failure::new(status, error)
 }
 
 fn load_failure(error: &LoadError) -> Failure {

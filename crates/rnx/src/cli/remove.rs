@@ -1,13 +1,15 @@
 //! `rnx runtime remove`.
 
 use rnx::failure::{ExitStatus, Failure};
+use rnx::in_use::Holder;
 use rnx::list::{self, FindError, Installed, Origin};
 use rnx::record;
-use rnx::remove::remove;
+use rnx::remove::{InUse, remove};
 use rnx_spec::registry::{Request, VersionRequest};
 
 use crate::cli::context::{Context, request};
 use crate::cli::failure::failure;
+use crate::cli::render;
 
 /// Remove installed runtimes
 #[derive(Debug, clap::Args)]
@@ -18,6 +20,9 @@ pub(crate) struct Args {
     /// Remove all installed versions of those named without one
     #[arg(long)]
     all_versions: bool,
+    /// Remove even what jobs run in: new jobs do not find it, its files go when the last job has ended
+    #[arg(long)]
+    force: bool,
 }
 
 /// Removes installs, after all requests were understood.
@@ -29,7 +34,14 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
         chosen.extend(choose(args, context, &request)?);
     }
     for installed in chosen {
-        remove(&context.layout, &installed.spec).map_err(|error| failure(&error))?;
+        let mut on_wait = |holders: &[Holder]| {
+            anstream::eprintln!("Waiting for jobs that run in {}:", installed.spec);
+            for holder in holders {
+                anstream::eprintln!("  {}", render::shown(&holder.to_string()));
+            }
+        };
+        let in_use = if args.force { InUse::Wait(&mut on_wait) } else { InUse::Refuse };
+        remove(&context.layout, &installed.spec, in_use).map_err(|error| failure(&error))?;
         anstream::eprintln!("Removed {}", installed.spec);
     }
     Ok(ExitStatus::Done)

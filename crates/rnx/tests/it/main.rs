@@ -4,5 +4,6 @@
 mod crash;
 mod install;
 mod job;
+mod keep;
 mod network;
 mod rnx;
