@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rnx::failure::{ExitStatus, Failure};
 use rnx_spec::Arch;
 use rnx_spec::bases::Bases;
-use rnx_store::fetch::FetchOptions;
+use rnx_store::fetch::{FetchOptions, Proxies};
 use xtask::rootfs::identity::BuildIdentity;
 use xtask::rootfs::{self, Progress, Provisioning, ResolvedBase};
 use xtask::{definitions, host};
@@ -108,7 +108,8 @@ pub(crate) fn fetch_options() -> Result<FetchOptions, Failure> {
         .map(fs_err::read)
         .transpose()
         .map_err(|error| Failure::new(ExitStatus::Host, &error).hint("SSL_CERT_FILE names it"))?;
-    Ok(FetchOptions { ca_certificates, read_timeout: None, token: None })
+    let proxies = Proxies::from_env(&|name| std::env::var_os(name));
+    Ok(FetchOptions { ca_certificates, proxies, ..FetchOptions::default() })
 }
 
 fn host_arch() -> &'static str {

@@ -145,7 +145,7 @@ impl Server {
     fn ask(&mut self, url: &SourceUrl) -> Result<Vec<u8>, OciError> {
         let ask = |server: &Self| {
             let header =
-                server.options.token.as_ref().map(|token| format!("Bearer {}", token.token));
+                server.options.tokens.first().map(|token| format!("Bearer {}", token.token));
             server
                 .fetcher
                 .ask(url, document::ACCEPT, header.as_deref(), DOCUMENT_BYTES_MAX)
@@ -208,7 +208,7 @@ impl Server {
         let token = auth::token(&answer.body)
             .filter(|_| answer.status == 200)
             .ok_or(OciError::NoToken { url, status: answer.status })?;
-        self.options.token = Some(OriginToken { origin, token });
+        self.options.tokens = vec![OriginToken { origin, token }];
         self.fetcher =
             Fetcher::new(&self.options).map_err(|source| OciError::Options { source })?;
         Ok(())

@@ -5,7 +5,7 @@ use std::io::Read;
 use rnx_spec::SourceUrl;
 use ureq::http::header;
 
-use super::{Fetcher, OpenError, ReadAllError};
+use super::{Fetcher, ReadAllError};
 
 /// What a server answered, whatever its status.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,16 +27,9 @@ impl Fetcher {
         authorization: Option<&str>,
         size_bytes_max: u64,
     ) -> Result<Answer, ReadAllError> {
-        let https = url.as_str().starts_with("https://");
-        let agent = if https { &self.https_only } else { &self.agent };
-        let mut request = agent.get(url.as_str()).header(header::ACCEPT, accept);
-        if let Some(authorization) = authorization {
-            request = request.header(header::AUTHORIZATION, authorization);
-        }
-        let response = request.call().map_err(|source| ReadAllError::Open {
-            url: url.clone(),
-            source: OpenError::Transport(source),
-        })?;
+        let response = self
+            .send(url, &[(header::ACCEPT, accept)], authorization)
+            .map_err(|source| ReadAllError::Open { url: url.clone(), source })?;
         let status = response.status().as_u16();
         let challenges = response
             .headers()

@@ -193,18 +193,39 @@ fn files_are_blobs_too() {
 }
 
 #[test]
-fn a_token_goes_to_its_origin_alone() {
-    let (bench, other) = (Bench::new(), Bench::new());
+fn a_token_goes_to_its_origins_alone_and_redirects_do_not_carry_it() {
+    let (bench, listed, other) = (Bench::new(), Bench::new(), Bench::new());
     let own: rnx_spec::SourceUrl = bench.server.url("away").parse().unwrap();
-    bench.server.misbehave("away", Fault::RedirectTo(other.server.url("blob")));
-    let token = OriginToken { origin: own.origin().to_owned(), token: "secret".to_owned() };
-    let options = FetchOptions { token: Some(token), ..FetchOptions::default() };
+    // From the token's own server to another one, and from there to one that may see the token, too.
+    bench.server.misbehave("away", Fault::RedirectTo(other.server.url("further?signed=x")));
+    other.server.misbehave("further?signed=x", Fault::RedirectTo(listed.server.url("blob")));
+    let tokens = [&bench, &listed]
+        .map(|bench| OriginToken { origin: bench.server.url(""), token: "secret".to_owned() });
+    let options = FetchOptions { tokens: tokens.to_vec(), ..FetchOptions::default() };
     let fetcher = Fetcher::new(&options).unwrap();
-    assert_eq!(fetcher.read_all(&own, SIZE as u64).unwrap(), other.content);
+    assert_eq!(fetcher.read_all(&own, SIZE as u64).unwrap(), listed.content);
     fetcher.read_all(&other.request().url, SIZE as u64).unwrap();
     let seen = |server: &FileServer| -> Vec<_> {
         server.requests().into_iter().map(|request| request.authorization).collect()
     };
     assert_eq!(seen(&bench.server), [Some("Bearer secret".to_owned())]);
     assert_eq!(seen(&other.server), [None, None]);
+    assert_eq!(seen(&listed.server), [Some("Bearer secret".to_owned())]);
+    assert!(!format!("{options:?}{fetcher:?}").contains("secret"));
+}
+
+#[test]
+fn redirects_end() {
+    let bench = Bench::new();
+    bench.server.misbehave("blob", Fault::RedirectTo(bench.server.url("blob")));
+    let fetcher = Fetcher::new(&FetchOptions::default()).unwrap();
+    let opened = fetcher.open(&bench.request().url, 0);
+    assert_eq!(opened.unwrap_err().to_string(), "the server redirects more than 10 times");
+    bench.server.behave();
+    bench.server.misbehave("blob", Fault::RedirectTo("ftp://h/x?secret".to_owned()));
+    let opened = fetcher.open(&bench.request().url, 0);
+    assert_eq!(
+        opened.unwrap_err().to_string(),
+        "the server redirects to `ftp://h/x`, which is no usable address"
+    );
 }

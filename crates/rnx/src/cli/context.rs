@@ -11,7 +11,7 @@ use rnx::resolve::{self, RegistryLocation};
 use rnx_spec::Platform;
 use rnx_spec::host::Host;
 use rnx_spec::registry::{ParseRequestError, Registry, Request};
-use rnx_store::fetch::{FetchOptions, Fetcher, OriginToken};
+use rnx_store::fetch::{FetchOptions, Fetcher, OriginToken, Proxies};
 use rnx_store::layout::Layout;
 
 use crate::cli::Global;
@@ -127,7 +127,9 @@ fn fetcher(location: &RegistryLocation) -> Result<Fetcher, Failure> {
         }
         None => None,
     };
-    let options = FetchOptions { ca_certificates, read_timeout: None, token };
+    let proxies = Proxies::from_env(&env);
+    let tokens = token.into_iter().collect();
+    let options = FetchOptions { ca_certificates, tokens, proxies, ..FetchOptions::default() };
     Fetcher::new(&options).map_err(|error| {
         let failure = Failure::new(ExitStatus::Host, &error);
         match &named {
