@@ -33,9 +33,11 @@ etc_localtime() {
 # Makes the bundle of TLS roots, and the folder that OpenSSL looks certificates up in, from the certificates in the
 # tree. The chroot's own bundle is not copied: the build host may have put its proxy's certificate there.
 etc_tls_roots() {
-  local from=$JOBLET_TREE/usr/share/ca-certificates certs=$JOBLET_TREE/etc/ssl/certs file
+  local from=$JOBLET_TREE/usr/share/ca-certificates certs=$JOBLET_TREE/etc/ssl/certs file java=0
   [[ -d $from ]] || return 0
   command -v openssl >/dev/null || die "the TLS roots need \`openssl\`; name it in packages_install"
+  # The folder is what \`ca-certificates-java\` ships; every Java of the distro reads the trust store there.
+  [[ ! -d $certs/java ]] || java=1
   rm -rf -- "$certs"
   mkdir -p "$certs"
   while IFS= read -r -d '' file; do
@@ -46,4 +48,5 @@ etc_tls_roots() {
   openssl rehash "$certs"
   # Added after rehash, which would complain about a file with many certificates.
   mv -- "$certs.bundle" "$certs/ca-certificates.crt"
+  ((!java)) || java_trust_store "$from" "$certs/java/cacerts"
 }

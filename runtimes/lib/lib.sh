@@ -59,7 +59,7 @@ joblet_source_parts() {
   local here part
   here=$(dirname -- "${BASH_SOURCE[0]}")
   [[ ! -d $here/lib ]] || here=$here/lib
-  for part in packages paths tree etc python runtime_yml; do
+  for part in packages paths tree etc python java runtime_yml; do
     # shellcheck source=/dev/null
     . "$here/$part.sh"
   done
