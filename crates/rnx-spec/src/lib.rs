@@ -14,10 +14,12 @@ pub mod platform;
 pub mod registry;
 pub mod runtime_yml;
 pub mod source;
+pub mod tag;
 pub mod version;
 
 pub use crate::digest::Digest;
 pub use crate::name::{RuntimeName, RuntimeSpec};
 pub use crate::platform::{Arch, Distro, Platform};
 pub use crate::source::SourceUrl;
+pub use crate::tag::Tag;
 pub use crate::version::Version;

@@ -6,6 +6,7 @@
 mod merge;
 mod select;
 mod v1;
+mod yank;
 
 use std::collections::BTreeMap;
 
@@ -16,6 +17,7 @@ pub use self::select::{
     ParseRequestError, Request, SelectError, Selected, VersionRequest, near_names, select,
 };
 pub use self::v1::{ParseRegistryError, parse, write};
+pub use self::yank::{YankError, undo_yank, yank};
 use crate::source::UrlReference;
 use crate::{Digest, Platform, RuntimeName, RuntimeSpec, Version};
 

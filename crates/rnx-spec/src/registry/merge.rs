@@ -49,7 +49,7 @@ pub fn insert(registry: &Registry, release: &Release, now: &str) -> Result<Regis
     }
     let mut document = registry.document.clone();
     let shape = || InsertError::Shape { place: format!("runtimes/{}", spec.name) };
-    let versions = versions_of(&mut document, &spec.name).ok_or_else(shape)?;
+    let versions = versions_of(&mut document, "runtimes", &spec.name).ok_or_else(shape)?;
     match (registry.get(spec), versions.get_mut(&spec.version.to_string())) {
         (None, None) => {
             versions.insert(spec.version.to_string(), v1::to_value(release));
@@ -89,13 +89,15 @@ pub fn merge(ours: &Registry, theirs: &Registry) -> Result<Registry, MergeError>
     Ok(merged)
 }
 
-/// Returns the version objects of a runtime, after turning the flat form into the nested one.
-fn versions_of<'a>(
+/// Returns the version objects of a runtime in a section, after turning the flat form into the nested one.
+pub(super) fn versions_of<'a>(
     document: &'a mut Map<String, Value>,
+    section: &str,
     name: &RuntimeName,
 ) -> Option<&'a mut Map<String, Value>> {
-    let runtimes = document.get_mut("runtimes")?.as_object_mut()?;
-    let entry = runtimes
+    let names =
+        document.entry(section).or_insert_with(|| Value::Object(Map::new())).as_object_mut()?;
+    let entry = names
         .entry(name.to_string())
         .or_insert_with(|| Value::Object(Map::new()))
         .as_object_mut()?;

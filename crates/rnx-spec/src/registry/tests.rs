@@ -182,6 +182,42 @@ fn two_registries_become_one() {
 }
 
 #[test]
+fn a_withdrawn_version_moves_and_can_come_back() {
+    let artifacts = [("ubuntu-amd64", 'a')];
+    let published = with(&[release("a@1.0.0", &artifacts), release("a@1.0.1", &artifacts)]);
+    let bad = spec("a@1.0.0");
+    let why = ("wrong libssl", Some("1.0.1".parse().unwrap()));
+    let withdrawn = yank(&published, &bad, why, LATER).unwrap();
+    assert_eq!(withdrawn.get(&bad), None);
+    let yanked = &withdrawn.yanked()[&bad.name][&bad.version];
+    assert_eq!(yanked.reason, "wrong libssl");
+    assert_eq!(yanked.replacement, Some("1.0.1".parse().unwrap()));
+    assert_eq!(withdrawn.updated_at(), LATER);
+    assert_eq!(yank(&withdrawn, &bad, ("again", None), NOW).unwrap(), withdrawn);
+
+    let back = undo_yank(&withdrawn, &bad, NOW).unwrap();
+    assert_eq!(write(&back), write(&published));
+
+    let error = |result: Result<Registry, YankError>| result.unwrap_err().to_string();
+    assert_eq!(
+        error(yank(&published, &bad, ("", Some("9.0.0".parse().unwrap())), LATER)),
+        "`a@9.0.0` cannot replace it: that version is not published"
+    );
+    assert_eq!(
+        error(yank(&published, &spec("b@1.0.0"), ("", None), LATER)),
+        "the registry has no `b@1.0.0`"
+    );
+    assert_eq!(error(undo_yank(&published, &bad, LATER)), "`a@1.0.0` is not withdrawn");
+
+    // The last version of a name leaves no empty name behind, and a flat entry is one like others.
+    let flat = parse(OLD.as_bytes()).unwrap();
+    let withdrawn = yank(&flat, &spec("flat@0.1.0"), ("old", None), LATER).unwrap();
+    assert!(!write(&withdrawn).contains("\"flat\": {}"), "{}", write(&withdrawn));
+    let back = undo_yank(&withdrawn, &spec("flat@0.1.0"), LATER).unwrap();
+    assert_eq!(back.runtimes()[&"flat".parse().unwrap()].len(), 1);
+}
+
+#[test]
 fn a_request_selects_the_newest_version_for_the_platform() {
     let registry = with(&[
         release("a@1.9.0", &[("ubuntu-amd64", 'a'), ("rhel-amd64", 'b')]),

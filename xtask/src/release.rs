@@ -1,0 +1,3 @@
+//! Releasing: from a definition to a tag, from a tag to an entry of the registry that every host can install.
+
+pub mod registry_branch;
