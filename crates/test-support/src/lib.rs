@@ -1,6 +1,8 @@
-//! Fixtures for tests: runtimes and registries to install from, a file server that can misbehave, a home.
+//! Fixtures for tests: runtimes and registries to install from, a file server that can misbehave, a GitHub
+//! that can too, a home.
 #![expect(clippy::unwrap_used, reason = "a fixture that fails fails its test")]
 
 pub mod fixture;
+pub mod github;
 pub mod home;
 pub mod server;
