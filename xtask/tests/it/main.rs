@@ -8,5 +8,6 @@ mod explain;
 mod guide;
 mod hostile;
 mod new;
+mod registry_races;
 mod schema;
 mod validate;
