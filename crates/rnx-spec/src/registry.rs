@@ -4,6 +4,7 @@
 //! that what this program does not know survives a rewrite and what it does not change stays the same bytes.
 
 mod merge;
+mod request;
 mod select;
 mod v1;
 mod yank;
@@ -13,9 +14,10 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 pub use self::merge::{InsertError, MergeError, insert, merge};
-pub use self::select::{
-    ParseRequestError, Request, SelectError, Selected, VersionRequest, near_names, select,
+pub use self::request::{
+    ParseRequestError, ParseVersionRequestError, Request, VersionRange, VersionRequest,
 };
+pub use self::select::{SelectError, Selected, near_names, select};
 pub use self::v1::{ParseRegistryError, parse, write};
 pub use self::yank::{YankError, undo_yank, yank};
 use crate::source::UrlReference;
@@ -102,6 +104,8 @@ pub struct Requires {
 pub struct Yank {
     pub reason: String,
     pub replacement: Option<Version>,
+    /// What it was, where the registry keeps it.
+    pub release: Option<Release>,
 }
 
 /// An entry that this program does not understand. It is kept when the registry is written.

@@ -54,10 +54,7 @@ pub fn find(layout: &Layout, request: &Request) -> Result<Installed, FindError> 
         }
     }
     let found = of_name(layout, name).map_err(FindError::Record)?;
-    let chosen = found.iter().find(|installed| match request.version {
-        VersionRequest::Latest => true,
-        VersionRequest::Exact(version) => installed.spec.version == version,
-    });
+    let chosen = found.iter().find(|installed| request.version.allows(installed.spec.version));
     match chosen {
         Some(installed) => Ok(installed.clone()),
         None => Err(FindError::NotInstalled {

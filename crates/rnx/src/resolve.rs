@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use rnx_spec::registry::{Registry, Request, SelectError, select};
+use rnx_spec::registry::{Registry, Request, SelectError, Yank, select};
 use rnx_spec::{Digest, Platform, RuntimeSpec, SourceUrl};
 use rnx_store::blob::{BlobRequest, SizeBound};
 
@@ -42,6 +42,8 @@ pub struct Resolved {
     pub size_bytes: u64,
     pub unpacked_bytes: u64,
     pub entries: u64,
+    /// Why the version was withdrawn: it was asked for by its number.
+    pub yank: Option<Yank>,
 }
 
 /// Returns the registry that `text` means: a configured name, `owner/repo`, a URL, or a folder or file; a relative one
@@ -110,6 +112,7 @@ pub fn resolve(
         size_bytes: artifact.size_bytes,
         unpacked_bytes: artifact.unpacked_bytes,
         entries: artifact.entries,
+        yank: selected.yank.cloned(),
     })
 }
 

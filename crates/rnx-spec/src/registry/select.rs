@@ -1,35 +1,13 @@
 //! Which release, and which of its artifacts, a request means.
 
 use std::fmt;
-use std::str::FromStr;
 
+use super::request::{Request, VersionRequest};
 use super::{Artifact, Registry, Release, Yank};
-use crate::name::ParseNameError;
-use crate::version::ParseVersionError;
 use crate::{Platform, RuntimeName, RuntimeSpec, Version};
 
-/// What a user asks for: `name`, `name@latest` or `name@1.2.3`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Request {
-    pub name: RuntimeName,
-    pub version: VersionRequest,
-}
-
-/// Which version of a runtime is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum VersionRequest {
-    Latest,
-    Exact(Version),
-}
-
-/// Why a text is not a [`Request`].
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ParseRequestError {
-    #[error("`{text}` names no runtime")]
-    Name { text: String, source: ParseNameError },
-    #[error("`{text}` has no valid version after the `@`")]
-    Version { text: String, source: ParseVersionError },
-}
+/// How many versions a message lists at most.
+const LISTED_MAX: usize = 10;
 
 /// A release and the artifact of it that a host can use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +15,8 @@ pub struct Selected<'a> {
     pub release: &'a Release,
     pub platform: Platform,
     pub artifact: &'a Artifact,
+    /// Why it was withdrawn: such a version is selected only where it is asked for by its number.
+    pub yank: Option<&'a Yank>,
 }
 
 /// A registry has nothing that answers a request.
@@ -44,10 +24,10 @@ pub struct Selected<'a> {
 pub enum SelectError {
     #[error("the registry has no runtime `{name}`")]
     UnknownRuntime { name: RuntimeName, near: Vec<RuntimeName> },
-    #[error("the registry has no version {} of `{}`; it has {}", spec.version, spec.name, list(available))]
-    UnknownVersion { spec: RuntimeSpec, available: Vec<Version> },
+    #[error("the registry has no version {} of `{}`; it has {}", request.version, request.name, some(available))]
+    UnknownVersion { request: Request, available: Vec<Version> },
     #[error("`{spec}` was withdrawn: {}", yank.reason)]
-    Yanked { spec: RuntimeSpec, yank: Yank },
+    Yanked { spec: RuntimeSpec, yank: Box<Yank> },
     #[error("all versions of `{name}` were withdrawn")]
     AllYanked { name: RuntimeName },
     #[error("`{spec}` is not built for {}; it is built for {}", list(platforms), list(available))]
@@ -67,51 +47,63 @@ pub fn select<'a>(
     platforms: &[Platform],
 ) -> Result<Selected<'a>, SelectError> {
     let name = &request.name;
+    if let VersionRequest::Exact(version) = request.version
+        && let Some(yank) = registry.yanked().get(name).and_then(|yanked| yanked.get(&version))
+    {
+        return withdrawn(RuntimeSpec { name: name.clone(), version }, yank, platforms);
+    }
     let Some(versions) = registry.runtimes().get(name).filter(|versions| !versions.is_empty())
     else {
-        if let (Some(yanked), VersionRequest::Exact(version)) =
-            (registry.yanked().get(name), request.version)
-            && let Some(yank) = yanked.get(&version)
-        {
-            let spec = RuntimeSpec { name: name.clone(), version };
-            return Err(SelectError::Yanked { spec, yank: yank.clone() });
-        }
         if registry.yanked().contains_key(name) {
             return Err(SelectError::AllYanked { name: name.clone() });
         }
         let near = near_names(name, registry.runtimes().keys());
         return Err(SelectError::UnknownRuntime { name: name.clone(), near });
     };
-    let asked: Vec<&Release> = match request.version {
-        VersionRequest::Latest => versions.values().rev().collect(),
-        VersionRequest::Exact(version) => {
-            let spec = RuntimeSpec { name: name.clone(), version };
-            let yank = registry.yanked().get(name).and_then(|yanked| yanked.get(&version));
-            if let Some(yank) = yank {
-                return Err(SelectError::Yanked { spec, yank: yank.clone() });
-            }
-            let available = versions.keys().rev().copied().collect();
-            let unknown = SelectError::UnknownVersion { spec, available };
-            vec![versions.get(&version).ok_or(unknown)?]
-        }
-    };
-    let usable = asked.iter().find_map(|release| {
-        platforms.iter().find_map(|&platform| {
-            let artifact = release.artifacts.get(&platform)?;
-            Some(Selected { release, platform, artifact })
-        })
-    });
-    // `versions` is not empty, and neither is `asked`.
+    let asked = |version: &Version| request.version.allows(*version);
+    let asked: Vec<&Release> =
+        versions.iter().rev().filter(|(v, _)| asked(v)).map(|(_, release)| release).collect();
+    let usable = asked.iter().find_map(|release| usable(release, platforms));
     let newest = asked.iter().find(|release| !release.artifacts.is_empty()).or(asked.first());
     match (usable, newest) {
         (Some(selected), _) => Ok(selected),
-        (None, Some(release)) if !release.artifacts.is_empty() => Err(SelectError::NoArtifact {
-            spec: release.spec.clone(),
-            platforms: platforms.to_vec(),
-            available: release.artifacts.keys().copied().collect(),
+        (None, Some(release)) => Err(unusable(release, platforms)),
+        (None, None) => Err(SelectError::UnknownVersion {
+            request: request.clone(),
+            available: versions.keys().rev().copied().collect(),
         }),
-        (None, Some(release)) => Err(SelectError::DefinitionOnly { spec: release.spec.clone() }),
-        (None, None) => Err(SelectError::UnknownRuntime { name: name.clone(), near: Vec::new() }),
+    }
+}
+
+/// Selects a version that was withdrawn, if the registry kept what it was.
+fn withdrawn<'a>(
+    spec: RuntimeSpec,
+    yank: &'a Yank,
+    platforms: &[Platform],
+) -> Result<Selected<'a>, SelectError> {
+    let Some(release) = &yank.release else {
+        return Err(SelectError::Yanked { spec, yank: Box::new(yank.clone()) });
+    };
+    let selected = usable(release, platforms).ok_or_else(|| unusable(release, platforms))?;
+    Ok(Selected { yank: Some(yank), ..selected })
+}
+
+fn usable<'a>(release: &'a Release, platforms: &[Platform]) -> Option<Selected<'a>> {
+    platforms.iter().find_map(|&platform| {
+        let artifact = release.artifacts.get(&platform)?;
+        Some(Selected { release, platform, artifact, yank: None })
+    })
+}
+
+fn unusable(release: &Release, platforms: &[Platform]) -> SelectError {
+    let spec = release.spec.clone();
+    if release.artifacts.is_empty() {
+        return SelectError::DefinitionOnly { spec };
+    }
+    SelectError::NoArtifact {
+        spec,
+        platforms: platforms.to_vec(),
+        available: release.artifacts.keys().copied().collect(),
     }
 }
 
@@ -155,37 +147,13 @@ fn distance(a: &str, b: &str) -> usize {
     rows[a.len()][b.len()]
 }
 
+fn some(versions: &[Version]) -> String {
+    match versions.len().checked_sub(LISTED_MAX) {
+        Some(more @ 1..) => format!("{} and {more} more", list(&versions[..LISTED_MAX])),
+        _ => list(versions),
+    }
+}
+
 fn list<T: fmt::Display>(items: &[T]) -> String {
     items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-}
-
-impl FromStr for Request {
-    type Err = ParseRequestError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (name, version) = match text.split_once('@') {
-            Some((name, version)) => (name, version),
-            None => (text, "latest"),
-        };
-        let name = name
-            .parse()
-            .map_err(|source| ParseRequestError::Name { text: text.to_owned(), source })?;
-        let version =
-            match version {
-                "latest" => VersionRequest::Latest,
-                version => VersionRequest::Exact(version.parse().map_err(|source| {
-                    ParseRequestError::Version { text: text.to_owned(), source }
-                })?),
-            };
-        Ok(Self { name, version })
-    }
-}
-
-impl fmt::Display for Request {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.version {
-            VersionRequest::Latest => write!(f, "{}", self.name),
-            VersionRequest::Exact(version) => write!(f, "{}@{version}", self.name),
-        }
-    }
 }

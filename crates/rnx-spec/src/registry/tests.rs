@@ -246,6 +246,40 @@ fn a_request_selects_the_newest_version_for_the_platform() {
         choose("python-3.11", &["rhel-amd64"]),
         "the registry has only the definition of `python-3.11@1.0.0`, and no built runtime for any platform"
     );
+    assert_eq!(choose("a@1.9", &["rhel-amd64"]), "a@1.9.0 rhel-amd64");
+    assert_eq!(choose("a@^1.2", &["ubuntu-amd64"]), "a@1.9.0 ubuntu-amd64");
+    assert_eq!(
+        choose("a@1.10", &["ubuntu-amd64"]),
+        "`a@1.10.0` is not built for ubuntu-amd64; it is built for rhel-amd64"
+    );
+    assert_eq!(
+        choose("a@2", &["rhel-amd64"]),
+        "the registry has no version 2 of `a`; it has 1.10.0, 1.9.0"
+    );
+}
+
+#[test]
+fn a_withdrawn_version_is_selected_by_its_number_alone() {
+    let mut document: serde_json::Value =
+        serde_json::from_str(&write(&with(&[release("a@1.0.0", &[("ubuntu-amd64", 'a')])])))
+            .unwrap();
+    let entry = document["runtimes"]["a"]["1.0.0"].take();
+    document["runtimes"] = serde_json::json!({});
+    document["yanked"] = serde_json::json!({"a": {
+        "1.0.0": {"reason": "bad", "replacement": "1.1.0", "entry": entry},
+        "0.9.0": {"reason": "worse", "entry": {}},
+    }});
+    let registry = parse(document.to_string().as_bytes()).unwrap();
+    let platforms = ["ubuntu-amd64".parse().unwrap()];
+    let choose = |request: &str| select(&registry, &request.parse().unwrap(), &platforms);
+    let selected = choose("a@1.0.0").unwrap();
+    assert_eq!(selected.release.spec, spec("a@1.0.0"));
+    assert_eq!(selected.yank.map(|yank| yank.reason.as_str()), Some("bad"));
+    assert_eq!(choose("a@0.9.0").unwrap_err().to_string(), "`a@0.9.0` was withdrawn: worse");
+    for request in ["a", "a@1", "a@^1.0"] {
+        let all = SelectError::AllYanked { name: "a".parse().unwrap() };
+        assert_eq!(choose(request), Err(all), "{request}");
+    }
 }
 
 #[test]

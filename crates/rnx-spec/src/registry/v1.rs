@@ -99,6 +99,8 @@ struct YankEntry {
     reason: String,
     #[serde(default)]
     replacement: Option<Version>,
+    #[serde(default)]
+    entry: Value,
 }
 
 /// Fields named `sha256` hold the digits alone.
@@ -167,9 +169,11 @@ pub(super) fn from_value(document: Value) -> Result<Registry, ParseRegistryError
         for (name, version, place, value) in members(&registry.document, "yanked", &mut unreadable)?
         {
             match YankEntry::deserialize(value) {
-                Ok(YankEntry { reason, replacement }) => {
+                Ok(YankEntry { reason, replacement, entry }) => {
+                    // A registry may keep nothing of what it withdrew.
+                    let release = release(&name, version, &entry).ok();
                     let versions = registry.yanked.entry(name).or_default();
-                    versions.insert(version, Yank { reason, replacement });
+                    versions.insert(version, Yank { reason, replacement, release });
                 }
                 Err(error) => unreadable.push(Unreadable { place, reason: error.to_string() }),
             }

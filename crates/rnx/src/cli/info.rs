@@ -3,7 +3,7 @@
 use rnx::failure::{ExitStatus, Failure};
 use rnx::list::{self, Origin};
 use rnx::record::{self, Record};
-use rnx_spec::registry::{Artifact, Release, Request, VersionRequest};
+use rnx_spec::registry::{Artifact, Release, Request};
 use rnx_spec::{Platform, RuntimeName, Version};
 use serde::Serialize;
 
@@ -98,10 +98,8 @@ fn of_registry(args: &Args, context: &Context, request: &Request) -> Result<Info
     let registries = context.registries(args.registry.as_deref())?;
     for open in &registries {
         if let Some(versions) = open.registry.runtimes().get(&request.name) {
-            let release = match request.version {
-                VersionRequest::Latest => versions.values().next_back(),
-                VersionRequest::Exact(version) => versions.get(&version),
-            };
+            let asked = |release: &&Release| request.version.allows(release.spec.version);
+            let release = versions.values().rev().find(asked);
             if let Some(release) = release {
                 return Ok(of_release(
                     args,

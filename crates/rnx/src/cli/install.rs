@@ -64,6 +64,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
     let mut plans = Vec::new();
     for request in &requests {
         let (registry, resolved) = choose(&registries, request, &platforms)?;
+        say_withdrawn(&resolved);
         plans.push((registry, install::plan::plan(resolved, &context.layout, args.force)));
     }
     if let Some(host) = host.filter(|host| host.distro.is_none()) {
@@ -164,6 +165,15 @@ fn select_failure(open: &OpenRegistry, error: &SelectError) -> Failure {
         }
     }
     failure
+}
+
+fn say_withdrawn(resolved: &resolve::Resolved) {
+    let Some(yank) = &resolved.yank else { return };
+    let spec = &resolved.spec;
+    anstream::eprintln!("warning: {spec} was withdrawn: {}", render::shown(&yank.reason));
+    if let Some(version) = yank.replacement {
+        anstream::eprintln!("hint: `{}@{version}` takes its place", spec.name);
+    }
 }
 
 fn say_unknown(host: &Host, plans: &[(&OpenRegistry, InstallPlan)]) {

@@ -5,7 +5,7 @@ use rnx::in_use::Holder;
 use rnx::list::{self, FindError, Installed, Origin};
 use rnx::record;
 use rnx::remove::{InUse, remove};
-use rnx_spec::registry::{Request, VersionRequest};
+use rnx_spec::registry::Request;
 
 use crate::cli::context::{Context, request};
 use crate::cli::failure::failure;
@@ -51,10 +51,7 @@ fn choose(args: &Args, context: &Context, request: &Request) -> Result<Vec<Insta
     let found = list::of_name(&context.layout, &request.name).map_err(|error| failure(&error))?;
     let (own, of_daemon): (Vec<_>, Vec<_>) = found
         .into_iter()
-        .filter(|installed| match request.version {
-            VersionRequest::Exact(version) => installed.spec.version == version,
-            VersionRequest::Latest => true,
-        })
+        .filter(|installed| request.version.allows(installed.spec.version))
         .partition(|installed| installed.origin == Origin::Recorded);
     match (own.len(), of_daemon.first()) {
         (0, Some(daemon)) => {
