@@ -2,6 +2,8 @@
 //!
 //! Runs in a copy of a possibly threaded caller, so it makes system calls only: no allocation, no lock, no panic.
 
+mod copy;
+
 use std::ffi::{CStr, CString};
 use std::fmt::Write;
 use std::os::fd::RawFd;
@@ -9,7 +11,7 @@ use std::os::fd::RawFd;
 use crate::plan::Privileges;
 use crate::script::{self, From, Label, Op, RootOp, Script, Source, Start};
 use crate::seccomp::FILTER;
-use crate::sys::{self, Sys};
+use crate::sys::{self, Sys, TerminalSize, TerminalState};
 
 pub(crate) const STARTED: u32 = 1;
 pub(crate) const FAILED: u32 = 2;
@@ -26,6 +28,16 @@ pub(crate) struct Channels {
     pub(crate) report: RawFd,
     /// The parent's ends.
     pub(crate) foreign: [RawFd; 2],
+    pub(crate) terminal: Option<Terminal>,
+}
+
+/// What is needed to run on a terminal of the sandbox's own.
+pub(crate) struct Terminal {
+    /// Where its outer end is sent.
+    pub(crate) socket: RawFd,
+    pub(crate) size: TerminalSize,
+    /// The caller's own terminal and its settings: put back if the parent is killed, which cannot do it then.
+    pub(crate) caller: (RawFd, TerminalState),
 }
 
 struct Failed {
@@ -56,13 +68,21 @@ pub(crate) fn run(script: &mut Script, stack: &mut [u8], channels: &Channels) ->
     for fd in channels.foreign {
         sys::close(fd);
     }
+    if script.limited
+        && let Err(Failed { label, errno }) = come_into(script)
+    {
+        quit(channels, [FAILED, label, errno.cast_unsigned()])
+    }
     if script.own_maps.is_none() {
         let mut go = [0];
         if sys::read(channels.lifeline, &mut go) != Ok(1) {
             sys::exit(1);
         }
     }
-    match build(script).and_then(|()| start(&script.start, stack)) {
+    let started = build(script)
+        .and_then(|()| terminal(&mut script.start, channels))
+        .and_then(|()| start(&script.start, stack));
+    match started {
         Err(Failed { label, errno }) | Ok(Err(NotStarted::Failed(Failed { label, errno }))) => {
             quit(channels, [FAILED, label, errno.cast_unsigned()])
         }
@@ -71,6 +91,26 @@ pub(crate) fn run(script: &mut Script, stack: &mut [u8], channels: &Channels) ->
         }
         Ok(Ok(pid)) => serve(pid, channels),
     }
+}
+
+/// Joins the control groups, and makes them the highest that the job can name.
+fn come_into(script: &Script) -> Result<(), Failed> {
+    for door in &script.cgroup_doors {
+        sys::write(*door, b"0").during(script::LIMITS)?;
+    }
+    sys::unshare(libc::CLONE_NEWCGROUP).during(script::LIMITS)
+}
+
+/// Opens a terminal of the sandbox's own, and gives its outer end to the parent.
+fn terminal(start: &mut Start, channels: &Channels) -> Result<(), Failed> {
+    let Some(terminal) = &channels.terminal else { return Ok(()) };
+    let [outer, inner] =
+        sys::new_terminal(c"/dev/pts/ptmx", terminal.size).during(script::TERMINAL)?;
+    sys::send_descriptor(terminal.socket, outer).during(script::TERMINAL)?;
+    sys::close(outer);
+    start.stdio = [inner; 3];
+    start.on_terminal = true;
+    Ok(())
 }
 
 fn quit(channels: &Channels, report: Report) -> ! {
@@ -118,7 +158,9 @@ fn build(script: &mut Script) -> Result<(), Failed> {
         sys::loopback_up().during(script::NETWORK)?;
     }
     if let Some(maps) = &script.inner_maps {
-        sys::unshare_user().and_then(|()| write_maps(proc, maps)).during(script::IDS)?;
+        sys::unshare(libc::CLONE_NEWUSER)
+            .and_then(|()| write_maps(proc, maps))
+            .during(script::IDS)?;
     }
     Ok(())
 }
@@ -246,6 +288,7 @@ fn carry_out(op: &Op, sources: &[Source]) -> Sys<()> {
             sys::move_mount(mount, path)
         }
         Op::Cover { path, content } => cover(path, content),
+        Op::Copy { source, path, entries } => copy::all(sources[*source].mount, path, entries),
     }
 }
 
@@ -306,6 +349,9 @@ fn become_program(start: &Start) -> NotStarted {
 
 fn restrict(start: &Start) -> Result<(), Failed> {
     sys::new_session().during(script::FORK)?;
+    if start.on_terminal {
+        sys::control_terminal(start.stdio[0]).during(script::TERMINAL)?;
+    }
     stdio(start.stdio).during(script::DESCRIPTORS)?;
     sys::default_sigpipe().and_then(|()| sys::set_signal_mask(0)).during(script::FORK)?;
     privileges(start).during(script::PRIVILEGES)?;
@@ -386,7 +432,9 @@ fn serve(pid: i32, channels: &Channels) -> ! {
     else {
         sys::exit(1)
     };
-    close_all_but([channels.lifeline, channels.report, signals]);
+    let caller = channels.terminal.as_ref().map(|terminal| &terminal.caller);
+    let caller_fd = caller.map_or(signals, |(fd, _)| *fd);
+    close_all_but([channels.lifeline, channels.report, signals, caller_fd]);
     send(channels, [STARTED, 0, 0]);
     loop {
         let Ok([signal, parent_gone]) = sys::wait_readable([signals, channels.lifeline], None)
@@ -394,6 +442,10 @@ fn serve(pid: i32, channels: &Channels) -> ! {
             continue;
         };
         if parent_gone {
+            if let Some((fd, state)) = caller {
+                // Signals are blocked, so a process in the background may; without, the shell sees no echo.
+                let _ = sys::set_terminal_state(*fd, state);
+            }
             sys::exit(1);
         }
         if signal {
@@ -406,14 +458,14 @@ fn serve(pid: i32, channels: &Channels) -> ! {
     }
 }
 
-fn close_all_but(mut keep: [RawFd; 3]) {
+fn close_all_but(mut keep: [RawFd; 4]) {
     keep.sort_unstable();
     let mut first = 0;
     for fd in keep.map(i32::cast_unsigned) {
         if first < fd {
             let _ = sys::close_range(first, fd - 1);
         }
-        first = fd + 1;
+        first = first.max(fd + 1);
     }
     let _ = sys::close_range(first, u32::MAX);
 }

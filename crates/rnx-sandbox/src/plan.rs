@@ -3,7 +3,10 @@
 mod display;
 
 use std::ffi::OsString;
+use std::fmt;
 use std::path::PathBuf;
+
+use crate::limits::Limits;
 
 /// Everything about one sandboxed run, decided before anything is done.
 ///
@@ -12,6 +15,7 @@ use std::path::PathBuf;
 pub struct SandboxPlan {
     pub identity: Identity,
     pub network: Network,
+    pub limits: Limits,
     pub hostname: String,
     pub root: Root,
     /// Carried out in this order, inside the new root.
@@ -82,6 +86,18 @@ pub enum Step {
         size_bytes_max: u64,
         mode: u32,
     },
+    /// Shows a device of the host. Mounted `nosuid,noexec`.
+    Device {
+        host: PathBuf,
+        guest: PathBuf,
+    },
+    /// Copies what is listed from a folder of the host into the folder `guest`, which an earlier step made. No link on
+    /// the way is followed.
+    Copy {
+        host: PathBuf,
+        guest: PathBuf,
+        entries: Vec<CopyEntry>,
+    },
     /// A new `/proc` of the sandbox's pid namespace; with `masked`, host-wide files are hidden or read-only.
     Proc {
         guest: PathBuf,
@@ -111,13 +127,33 @@ pub enum Step {
     },
 }
 
+/// One thing that [`Step::Copy`] copies; its path is below both folders. A folder comes before what is in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CopyEntry {
+    Dir { path: PathBuf },
+    File { path: PathBuf, size_bytes: u64, executable: bool },
+    Symlink { path: PathBuf, target: PathBuf },
+}
+
+/// A text that is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub OsString);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(hidden)")
+    }
+}
+
 /// The process that is run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {
     /// Found through the sandbox's `PATH` if it has no `/`; never empty.
     pub argv: Vec<OsString>,
-    /// The whole environment, in this order.
+    /// The environment, in this order.
     pub env: Vec<(OsString, OsString)>,
+    /// More of the environment, whose values a plan does not show.
+    pub secrets: Vec<(OsString, Secret)>,
     pub cwd: PathBuf,
     pub uid: u32,
     pub gid: u32,

@@ -1,12 +1,14 @@
 //! A plan made ready for the child: every string and list it needs is here before the fork.
 
-use std::ffi::{CString, OsStr, OsString, c_char};
+mod special;
+
+use std::ffi::{CString, OsStr, c_char};
 use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::ptr::null;
 
-use crate::plan::{Access, Identity, Network, Privileges, Root, SandboxPlan, Step};
+use crate::plan::{Access, CopyEntry, Identity, Network, Privileges, Root, SandboxPlan, Step};
 use crate::spawn::SandboxError;
 use crate::sys;
 
@@ -21,6 +23,8 @@ pub(crate) const DESCRIPTORS: Label = 5;
 pub(crate) const PRIVILEGES: Label = 6;
 pub(crate) const FOLDER: Label = 7;
 pub(crate) const FORK: Label = 8;
+pub(crate) const LIMITS: Label = 9;
+pub(crate) const TERMINAL: Label = 10;
 pub(crate) const FIRST_STEP: Label = 16;
 
 /// The line of the plan that a label stands for.
@@ -37,6 +41,8 @@ pub(crate) fn describe(plan: &SandboxPlan, label: Label) -> String {
             plan.process.uid, plan.process.gid, plan.process.privileges
         ),
         FOLDER => format!("enter the folder {}", plan.process.cwd.display()),
+        LIMITS => plan.limits.to_string(),
+        TERMINAL => "open a terminal for the job".to_owned(),
         FORK => "start the process".to_owned(),
         step => plan
             .steps
@@ -47,6 +53,9 @@ pub(crate) fn describe(plan: &SandboxPlan, label: Label) -> String {
 
 pub(crate) struct Script {
     pub(crate) namespaces: i32,
+    /// The child is in a control group of its own, and joins those of version 1 through these descriptors.
+    pub(crate) limited: bool,
+    pub(crate) cgroup_doors: Vec<RawFd>,
     /// What the child writes into its own `uid_map` and `gid_map`; without, the parent writes them and says go.
     pub(crate) own_maps: Option<[Vec<u8>; 2]>,
     /// Who the child is while it carries out the steps.
@@ -126,6 +135,18 @@ pub(crate) enum Op {
         path: CString,
         content: Vec<u8>,
     },
+    /// Copies from the source into the folder.
+    Copy {
+        source: usize,
+        path: CString,
+        entries: Vec<CopyOp>,
+    },
+}
+
+pub(crate) enum CopyOp {
+    Dir { path: CString },
+    File { path: CString, mode: u32 },
+    Symlink { path: CString, target: CString },
 }
 
 pub(crate) struct Start {
@@ -139,6 +160,8 @@ pub(crate) struct Start {
     /// The host's abstract sockets are in its network namespace, and out of any folder.
     pub(crate) shares_network: bool,
     pub(crate) stdio: [RawFd; 3],
+    /// They are a terminal that the process's session gets.
+    pub(crate) on_terminal: bool,
 }
 
 /// Strings as `execve` takes them.
@@ -158,7 +181,9 @@ impl Words {
 /// Reads of the host only what kind of file each bind shows.
 pub(crate) fn prepare(plan: &SandboxPlan, stdio: [RawFd; 3]) -> Result<Script, SandboxError> {
     let mut script = Script {
-        namespaces: namespaces(plan.network),
+        namespaces: namespaces(plan),
+        limited: !plan.limits.is_empty(),
+        cgroup_doors: Vec::new(),
         own_maps: None,
         setup_ids: None,
         inner_maps: None,
@@ -178,14 +203,20 @@ pub(crate) fn prepare(plan: &SandboxPlan, stdio: [RawFd; 3]) -> Result<Script, S
     Ok(script)
 }
 
-fn namespaces(network: Network) -> i32 {
-    let all = libc::CLONE_NEWUSER
+fn namespaces(plan: &SandboxPlan) -> i32 {
+    let mut all = libc::CLONE_NEWUSER
         | libc::CLONE_NEWNS
         | libc::CLONE_NEWPID
         | libc::CLONE_NEWIPC
-        | libc::CLONE_NEWUTS
-        | libc::CLONE_NEWCGROUP;
-    if network == Network::None { all | libc::CLONE_NEWNET } else { all }
+        | libc::CLONE_NEWUTS;
+    // With limits the child makes its cgroup namespace when it is in its group.
+    if plan.limits.is_empty() {
+        all |= libc::CLONE_NEWCGROUP;
+    }
+    if plan.network == Network::None {
+        all |= libc::CLONE_NEWNET;
+    }
+    all
 }
 
 /// Folders that an earlier operation made or mounted.
@@ -242,6 +273,18 @@ impl Script {
                     self.ops.push((label, Op::Touch { path: path(guest)? }));
                 }
                 self.attach(label, host, guest, attributes(*access))?;
+            }
+            Step::Device { host, guest } => {
+                self.parents(label, guest, made)?;
+                self.ops.push((label, Op::Touch { path: path(guest)? }));
+                let quiet = sys::MOUNT_ATTR_NOSUID | sys::MOUNT_ATTR_NOEXEC;
+                self.attach(label, host, guest, quiet)?;
+            }
+            Step::Copy { host, guest, entries } => {
+                let source =
+                    self.source(label, From::Host(path(host)?), attributes(Access::ReadOnly));
+                let entries = entries.iter().map(copied).collect::<Result<_, _>>()?;
+                self.ops.push((label, Op::Copy { source, path: path(guest)?, entries }));
             }
             Step::Tmpfs { guest, size_bytes_max, mode } => {
                 self.dir_and_parents(label, guest, 0o755, made)?;
@@ -322,75 +365,18 @@ impl Script {
         self.ops.push((label, Op::Attach { source, path: path(guest)? }));
         Ok(())
     }
+}
 
-    /// Hidden and read-only are what the OCI runtimes hide and make read-only, where the host has it.
-    fn proc(&mut self, label: Label, guest: &Path, masked: bool) -> Result<(), SandboxError> {
-        let quiet = sys::MOUNT_ATTR_NOSUID | sys::MOUNT_ATTR_NODEV | sys::MOUNT_ATTR_NOEXEC;
-        let source = self.source(label, From::Proc, quiet);
-        self.ops.push((label, Op::Attach { source, path: path(guest)? }));
-        if !masked {
-            return Ok(());
+fn copied(entry: &CopyEntry) -> Result<CopyOp, SandboxError> {
+    Ok(match entry {
+        CopyEntry::Dir { path: at } => CopyOp::Dir { path: path(at)? },
+        CopyEntry::File { path: at, executable, .. } => {
+            CopyOp::File { path: path(at)?, mode: if *executable { 0o755 } else { 0o644 } }
         }
-        let host = Path::new("/proc");
-        for name in [
-            "kcore",
-            "keys",
-            "latency_stats",
-            "timer_list",
-            "timer_stats",
-            "sched_debug",
-            "interrupts",
-        ] {
-            if host.join(name).exists() {
-                let quiet =
-                    sys::MOUNT_ATTR_RDONLY | sys::MOUNT_ATTR_NOSUID | sys::MOUNT_ATTR_NOEXEC;
-                self.attach(label, Path::new("/dev/null"), &guest.join(name), quiet)?;
-            }
+        CopyEntry::Symlink { path: at, target } => {
+            CopyOp::Symlink { path: path(at)?, target: path(target)? }
         }
-        for name in ["acpi", "asound", "scsi"] {
-            if host.join(name).exists() {
-                self.ops.push((label, Op::Hide { path: path(guest.join(name))? }));
-            }
-        }
-        for name in ["bus", "fs", "irq", "sys", "sysrq-trigger"] {
-            if host.join(name).exists() {
-                self.ops.push((label, Op::Freeze { path: path(guest.join(name))? }));
-            }
-        }
-        Ok(())
-    }
-
-    fn dev(&mut self, label: Label, guest: &Path) -> Result<(), SandboxError> {
-        let tmpfs = |path: CString, size: &str, mode: &str| -> Result<Op, SandboxError> {
-            Ok(Op::Tmpfs { path, size: text(size)?, mode: text(mode)? })
-        };
-        // A tmpfs root is made read-only, and its `/dev` with it.
-        if !matches!(self.root, RootOp::Tmpfs) {
-            self.ops.push((label, tmpfs(path(guest)?, "1m", "755")?));
-        }
-        for name in ["null", "zero", "full", "random", "urandom", "tty"] {
-            let node = guest.join(name);
-            self.ops.push((label, Op::Touch { path: path(&node)? }));
-            let quiet = sys::MOUNT_ATTR_NOSUID | sys::MOUNT_ATTR_NOEXEC;
-            self.attach(label, &Path::new("/dev").join(name), &node, quiet)?;
-        }
-        for name in ["pts", "shm"] {
-            self.ops.push((label, Op::Dir { path: path(guest.join(name))?, mode: 0o755 }));
-        }
-        self.ops.push((label, Op::Devpts { path: path(guest.join("pts"))? }));
-        self.ops.push((label, tmpfs(path(guest.join("shm"))?, "50%", "1777")?));
-        for (name, target) in [
-            ("ptmx", "pts/ptmx"),
-            ("fd", "/proc/self/fd"),
-            ("stdin", "/proc/self/fd/0"),
-            ("stdout", "/proc/self/fd/1"),
-            ("stderr", "/proc/self/fd/2"),
-        ] {
-            let link = Op::Symlink { path: path(guest.join(name))?, target: text(target)? };
-            self.ops.push((label, link));
-        }
-        Ok(())
-    }
+    })
 }
 
 fn attributes(access: Access) -> u64 {
@@ -418,7 +404,9 @@ fn start(plan: &SandboxPlan, stdio: [RawFd; 3]) -> Result<Start, SandboxError> {
             .collect::<Result<_, _>>()?
     };
     let argv = process.argv.iter().map(|argument| word(argument)).collect::<Result<_, _>>()?;
-    let env = process.env.iter().map(variable).collect::<Result<_, _>>()?;
+    let env = process.env.iter().map(|(name, value)| variable(name, value));
+    let secrets = process.secrets.iter().map(|(name, value)| variable(name, &value.0));
+    let env = env.chain(secrets).collect::<Result<_, _>>()?;
     Ok(Start {
         candidates,
         argv: Words::new(argv),
@@ -428,6 +416,7 @@ fn start(plan: &SandboxPlan, stdio: [RawFd; 3]) -> Result<Start, SandboxError> {
         privileges: process.privileges,
         shares_network: plan.network == Network::Host,
         stdio,
+        on_terminal: false,
     })
 }
 
@@ -435,8 +424,8 @@ fn path_of(folder: &Path, program: &OsStr) -> Result<CString, SandboxError> {
     path(folder.join(program))
 }
 
-fn variable((name, value): &(OsString, OsString)) -> Result<CString, SandboxError> {
-    let mut both = name.clone();
+fn variable(name: &OsStr, value: &OsStr) -> Result<CString, SandboxError> {
+    let mut both = name.to_owned();
     both.push("=");
     both.push(value);
     word(&both)

@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 
+use crate::cgroup::{Cgroup, CgroupError, Counted, Hierarchies};
 use crate::child::{self, Channels, Report};
 use crate::plan::{Identity, SandboxPlan};
 use crate::script::{self, From, Script};
 use crate::sys::{self, Forked};
+use crate::terminal::{CallersTerminal, JobTerminal};
 use crate::userns;
 
 /// What the sandboxed process reads and writes.
@@ -74,6 +76,8 @@ pub enum SandboxError {
     NotFound { program: String },
     #[error("`{program}` cannot be executed{}", if *.no_interpreter { " (the interpreter it names is missing)" } else { "" })]
     CannotExecute { program: String, no_interpreter: bool, source: io::Error },
+    #[error("the limits of the job cannot be set, and it is not run without them")]
+    Limits { source: CgroupError },
     #[error("the sandbox was killed before it could start")]
     Killed,
     #[error("failed to {what} the sandboxed process")]
@@ -88,6 +92,8 @@ pub struct Child {
     /// Never written to any more; its end tells the sandbox that nobody holds it.
     lifeline: OwnedFd,
     exit: Option<Exit>,
+    /// Removed after the last process has left it.
+    cgroup: Option<Cgroup>,
 }
 
 /// Stack of the process before it is its program: a few small frames.
@@ -95,6 +101,42 @@ const STACK_BYTES: usize = 64 * 1024;
 
 /// Starts the plan's process, and returns when it is its program.
 pub fn spawn(plan: &SandboxPlan, stdio: Stdio) -> Result<Child, SandboxError> {
+    start(plan, stdio, None)
+}
+
+/// As [`spawn`], on a new terminal of the sandbox's own `/dev/pts`; returns its outer end too. The caller's terminal is
+/// set back if the caller is killed.
+pub fn spawn_on_terminal(
+    plan: &SandboxPlan,
+    caller: &CallersTerminal,
+) -> Result<(Child, JobTerminal), SandboxError> {
+    let fail = |what| {
+        move |errno: rustix::io::Errno| SandboxError::Descriptor { what, source: errno.into() }
+    };
+    let (socket, child_socket) = rustix::net::socketpair(
+        rustix::net::AddressFamily::UNIX,
+        rustix::net::SocketType::STREAM,
+        rustix::net::SocketFlags::CLOEXEC,
+        None,
+    )
+    .map_err(fail("terminal's socket"))?;
+    let terminal = child::Terminal {
+        socket: child_socket.as_raw_fd(),
+        size: caller.size()?,
+        caller: caller.kept(),
+    };
+    let child = start(plan, Stdio::inherit(), Some(terminal))?;
+    let outer = sys::receive_descriptor(socket.as_raw_fd()).map_err(|errno| {
+        SandboxError::Descriptor { what: "terminal", source: io::Error::from_raw_os_error(errno) }
+    })?;
+    Ok((child, JobTerminal::new(own(outer))))
+}
+
+fn start(
+    plan: &SandboxPlan,
+    stdio: Stdio,
+    terminal: Option<child::Terminal>,
+) -> Result<Child, SandboxError> {
     let fail = |what| {
         move |errno: rustix::io::Errno| SandboxError::Descriptor { what, source: errno.into() }
     };
@@ -108,8 +150,14 @@ pub fn spawn(plan: &SandboxPlan, stdio: Stdio) -> Result<Child, SandboxError> {
         lifeline: child_lifeline.as_raw_fd(),
         report: child_report.as_raw_fd(),
         foreign: [lifeline.as_raw_fd(), report.as_raw_fd()],
+        terminal,
     };
-    let (pid, pidfd) = match sys::fork_into(script.namespaces) {
+    let cgroup = cgroup(plan)?;
+    if let Some(cgroup) = &cgroup {
+        script.cgroup_doors = cgroup.doors();
+    }
+    let clone_into = cgroup.as_ref().and_then(Cgroup::clone_into);
+    let (pid, pidfd) = match sys::fork_into(script.namespaces, clone_into) {
         Ok(Forked::Child) => child::run(&mut script, &mut stack, &channels),
         Ok(Forked::Parent { pid, pidfd }) => (pid, own(pidfd)),
         Err(errno) => {
@@ -117,7 +165,7 @@ pub fn spawn(plan: &SandboxPlan, stdio: Stdio) -> Result<Child, SandboxError> {
         }
     };
     drop((child_lifeline, child_report, stdio));
-    let mut child = Child { pidfd, report, lifeline, exit: None };
+    let mut child = Child { pidfd, report, lifeline, exit: None, cgroup };
     if script.own_maps.is_none() {
         userns::map_ids(pid, &plan.identity)?;
         shift(plan, pid, &script)?;
@@ -154,6 +202,9 @@ impl Child {
     /// As [`Child::wait`], for a caller that ends soon: does not wait for the kernel to take down the mounts and namespaces,
     /// in which nothing runs any more.
     pub fn wait_for_process(mut self) -> Result<Exit, SandboxError> {
+        if self.cgroup.is_some() {
+            return self.wait();
+        }
         let exit = self.receive_exit()?;
         self.exit = Some(exit);
         Ok(exit)
@@ -170,6 +221,11 @@ impl Child {
             return Ok(None);
         }
         self.wait().map(Some)
+    }
+
+    /// What its control group counted, if it has limits.
+    pub fn counted(&self) -> Option<Counted> {
+        self.cgroup.as_ref().map(Cgroup::counted)
     }
 
     /// Sends a signal to the process; what a terminal sends (`SIGINT`, `SIGTSTP`, …) goes to its whole group.
@@ -240,6 +296,14 @@ impl Drop for Child {
             drop(self.release());
         }
     }
+}
+
+fn cgroup(plan: &SandboxPlan) -> Result<Option<Cgroup>, SandboxError> {
+    if plan.limits.is_empty() {
+        return Ok(None);
+    }
+    let made = Hierarchies::read().and_then(|at| Cgroup::new(&plan.limits, &at));
+    made.map(Some).map_err(|source| SandboxError::Limits { source })
 }
 
 fn null_if_needed(stdio: &Stdio) -> Result<Option<File>, SandboxError> {

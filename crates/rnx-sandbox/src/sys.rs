@@ -27,6 +27,7 @@ const FSCONFIG_CMD_CREATE: c_uint = 6;
 const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
 /// Handlers of the caller must not run in the child; what is ignored stays ignored.
 const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 /// More capabilities than any kernel has.
 const CAPABILITIES_MAX: c_ulong = 63;
 
@@ -55,6 +56,10 @@ macro_rules! call {
     };
 }
 
+mod terminal;
+
+pub(crate) use self::terminal::*;
+
 #[expect(clippy::cast_possible_truncation, reason = "descriptors are small")]
 fn descriptor(result: c_long) -> RawFd {
     result as RawFd
@@ -75,13 +80,18 @@ pub(crate) enum Forked {
     Parent { pid: i32, pidfd: RawFd },
 }
 
-/// Forks into new namespaces. The child has a copy of all memory and must make system calls only.
-pub(crate) fn fork_into(namespaces: c_int) -> Sys<Forked> {
+/// Forks into new namespaces, and into a control group of version 2 if there is one. The child has a copy of all memory
+/// and must make system calls only.
+pub(crate) fn fork_into(namespaces: c_int, cgroup: Option<RawFd>) -> Sys<Forked> {
     let mut pidfd: RawFd = -1;
     // SAFETY: all zeroes is a valid `clone_args`.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
     args.flags = u64::from((namespaces | libc::CLONE_PIDFD).cast_unsigned()) | CLONE_CLEAR_SIGHAND;
     args.pidfd = (&raw mut pidfd).addr() as u64;
+    if let Some(cgroup) = cgroup {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = u64::from(cgroup.cast_unsigned());
+    }
     args.exit_signal = u64::from(libc::SIGCHLD.cast_unsigned());
     let pid = call!(libc::SYS_clone3, &raw mut args, size_of::<libc::clone_args>())?;
     Ok(if pid == 0 { Forked::Child } else { Forked::Parent { pid: descriptor(pid), pidfd } })
@@ -146,6 +156,14 @@ pub(crate) fn write_file(
     }
     close(fd);
     result
+}
+
+/// Opens a file to read that lies below `dir` and is reached without a link.
+pub(crate) fn open_beneath(dir: RawFd, path: &CStr) -> Sys<RawFd> {
+    const BENEATH_WITHOUT_LINKS: u64 = 0x08 | 0x04 | 0x02;
+    let flags = libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY;
+    let how: [u64; 3] = [u64::from(flags.cast_unsigned()), 0, BENEATH_WITHOUT_LINKS];
+    call!(libc::SYS_openat2, dir, path.as_ptr(), how.as_ptr(), size_of_val(&how)).map(descriptor)
 }
 
 pub(crate) fn mkdir(path: &CStr, mode: u32) -> Sys<()> {
@@ -282,8 +300,8 @@ pub(crate) fn loopback_up() -> Sys<()> {
     result
 }
 
-pub(crate) fn unshare_user() -> Sys<()> {
-    call!(libc::SYS_unshare, libc::CLONE_NEWUSER).map(drop)
+pub(crate) fn unshare(namespace: c_int) -> Sys<()> {
+    call!(libc::SYS_unshare, namespace).map(drop)
 }
 
 /// Gives up the supplementary groups; a namespace without ranges may not, and keeps them.

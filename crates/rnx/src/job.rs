@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
+use rnx_sandbox::limits::Limits;
 use rnx_sandbox::plan::{Access, Identity, Network, Privileges, Process, Root, SandboxPlan, Step};
 use rnx_spec::runtime_yml::RuntimeYml;
 
@@ -114,12 +115,14 @@ pub fn plan(
     Ok(SandboxPlan {
         identity: identity(around),
         network: request.network,
+        limits: Limits::default(),
         hostname: "job".to_owned(),
         root: Root::Tmpfs,
         steps,
         process: Process {
             argv: request.argv.clone(),
             env: environment::of(&runtime.yml, request, around),
+            secrets: Vec::new(),
             cwd: request.workdir.clone(),
             uid: JOB_ID,
             gid: JOB_ID,

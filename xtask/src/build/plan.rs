@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use rnx_sandbox::limits::Limits;
 use rnx_sandbox::plan::{Access, Identity, Network, Privileges, Process, Root, SandboxPlan, Step};
 use rnx_spec::manifest::BuildNetwork;
 
@@ -102,6 +103,7 @@ pub fn chroot(inputs: &ChrootInputs<'_>, argv: &[&str]) -> SandboxPlan {
             BuildNetwork::Host => Network::Host,
             BuildNetwork::None => Network::None,
         },
+        limits: Limits::default(),
         hostname: "joblet-build".to_owned(),
         root: Root::Overlay {
             lower: vec![inputs.base.to_owned()],
@@ -112,6 +114,7 @@ pub fn chroot(inputs: &ChrootInputs<'_>, argv: &[&str]) -> SandboxPlan {
         process: Process {
             argv: argv.iter().map(Into::into).collect(),
             env: contract::environment(&inputs.environment),
+            secrets: Vec::new(),
             cwd: DEFINITION_DIR.into(),
             uid: 0,
             gid: 0,

@@ -7,6 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rnx_sandbox::limits::Limits;
 use rnx_sandbox::plan::{Access, Network, Privileges, Process, Root, SandboxPlan, Step};
 use rnx_sandbox::spawn::{self, Exit, SandboxError, Stdio, Stream};
 
@@ -136,12 +137,14 @@ fn plan(inside: &Inside, system: &[Step]) -> SandboxPlan {
     SandboxPlan {
         identity: inside.identity.to_sandbox(),
         network: inside.network,
+        limits: Limits::default(),
         hostname: "joblet".to_owned(),
         root: Root::Tmpfs,
         steps,
         process: Process {
             argv,
             env: own.into_iter().chain(inside.invocation.env.iter().cloned()).collect(),
+            secrets: Vec::new(),
             cwd: "/".into(),
             uid: 0,
             gid: 0,

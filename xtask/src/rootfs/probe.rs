@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rnx_sandbox::limits::Limits;
 use rnx_sandbox::plan::{Network, Privileges, Process, Root, SandboxPlan};
 use rnx_sandbox::spawn::{self, Exit, SandboxError, Stdio};
 use tempfile::TempDir;
@@ -30,12 +31,14 @@ pub fn probe(identity: &BuildIdentity, cache_dir: &Path) -> Result<(), Probe> {
     let plan = |root| SandboxPlan {
         identity: identity.to_sandbox(),
         network: Network::None,
+        limits: Limits::default(),
         hostname: "joblet".to_owned(),
         root,
         steps: steps.clone(),
         process: Process {
             argv: vec!["/usr/bin/true".into()],
             env: Vec::new(),
+            secrets: Vec::new(),
             cwd: "/".into(),
             uid: 0,
             gid: 0,

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
+use rnx_sandbox::limits::Limits;
 use rnx_sandbox::plan::{Access, Identity, Network, Privileges, Process, Root, SandboxPlan, Step};
 use xtask::build::script::{self, ScriptError, Stop};
 
@@ -308,12 +309,14 @@ fn a_script_that_takes_too_long_is_killed() {
     let plan = SandboxPlan {
         identity: Identity::Single { uid: 0, gid: 0 },
         network: Network::None,
+        limits: Limits::default(),
         hostname: "test".to_owned(),
         root: Root::Tmpfs,
         steps: vec![bind(BUSYBOX)],
         process: Process {
             argv: [BUSYBOX, "sleep", "76546"].map(Into::into).to_vec(),
             env: Vec::new(),
+            secrets: Vec::new(),
             cwd: "/".into(),
             uid: 0,
             gid: 0,

@@ -3,12 +3,16 @@
 use std::ffi::OsStr;
 use std::fmt::{Display, Formatter, Result};
 
-use super::{Access, Identity, Network, Privileges, Process, Root, SandboxPlan, Step};
+use super::{Access, CopyEntry, Identity, Network, Privileges, Process, Root, SandboxPlan, Step};
+use crate::limits::Limits;
 
 impl Display for SandboxPlan {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         writeln!(f, "{}", self.identity)?;
         writeln!(f, "{}", self.network)?;
+        if !self.limits.is_empty() {
+            writeln!(f, "{}", self.limits)?;
+        }
         writeln!(f, "hostname {}", self.hostname)?;
         writeln!(f, "{}", self.root)?;
         for step in &self.steps {
@@ -54,6 +58,25 @@ impl Display for Network {
     }
 }
 
+impl Display for Limits {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        write!(f, "limits:")?;
+        if let Some(millis) = self.cpu_millis_max {
+            write!(f, " {}.{:03} processors", millis / 1000, millis % 1000)?;
+        }
+        if let Some(cpus) = &self.cpus {
+            write!(f, " processors numbered {cpus}")?;
+        }
+        if let Some(bytes) = self.memory_bytes_max {
+            write!(f, " {bytes} bytes of memory")?;
+        }
+        if let Some(count) = self.processes_max {
+            write!(f, " {count} processes")?;
+        }
+        Ok(())
+    }
+}
+
 impl Display for Root {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         match self {
@@ -85,6 +108,18 @@ impl Display for Step {
             Self::Bind { host, guest, access } => {
                 write!(f, "bind {access} {} -> {}", host.display(), guest.display())
             }
+            Self::Device { host, guest } => {
+                write!(f, "device {} -> {}", host.display(), guest.display())
+            }
+            Self::Copy { host, guest, entries } => {
+                let size = |entry: &CopyEntry| match entry {
+                    CopyEntry::File { size_bytes, .. } => *size_bytes,
+                    _ => 0,
+                };
+                let (count, bytes) = (entries.len(), entries.iter().map(size).sum::<u64>());
+                let (host, guest) = (host.display(), guest.display());
+                write!(f, "copy {host} ({count} entries, {bytes} bytes) -> {guest}")
+            }
             Self::Tmpfs { guest, size_bytes_max, mode } => {
                 write!(
                     f,
@@ -113,6 +148,9 @@ impl Display for Process {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         for (name, value) in &self.env {
             writeln!(f, "env {}={}", shown(name), shown(value))?;
+        }
+        for (name, _) in &self.secrets {
+            writeln!(f, "env {}=(hidden)", shown(name))?;
         }
         write!(
             f,

@@ -1,9 +1,12 @@
 //! The sandbox against the real kernel.
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 
 mod attacks;
 mod support;
 
 mod build;
+mod copy;
 mod life;
+mod limits;
 mod sockets;
+mod terminal;

@@ -4,6 +4,7 @@ use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
+use rnx_sandbox::limits::Limits;
 use rnx_sandbox::plan::{Access, Identity, Network, Privileges, Process, Root, SandboxPlan, Step};
 use rnx_sandbox::spawn::{Exit, SandboxError, Stdio, Stream, spawn};
 
@@ -49,12 +50,14 @@ pub(crate) fn job(script: &str) -> SandboxPlan {
     SandboxPlan {
         identity: identity(),
         network: Network::Host,
+        limits: Limits::default(),
         hostname: "job".to_owned(),
         root: Root::Tmpfs,
         steps,
         process: Process {
             argv: ["sh", "-c", script].map(Into::into).to_vec(),
             env: vec![("PATH".into(), "/bin".into())],
+            secrets: Vec::new(),
             cwd: PathBuf::from("/tmp"),
             uid: 1000,
             gid: 1000,
