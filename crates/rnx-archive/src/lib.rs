@@ -3,6 +3,7 @@
 //! The format is described in `docs/formats/artifact.md`. This crate opens the files a [`Tree`]
 //! names and writes below the folder it is given; it never chooses a path, prints or fetches.
 
+pub mod indexed;
 pub mod pack;
 pub mod path;
 pub mod tree;

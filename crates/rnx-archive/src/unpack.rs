@@ -3,7 +3,7 @@
 //! Nothing here trusts the archive. Names are checked before they reach the kernel, every folder
 //! is opened from its parent's descriptor without following links, and files are created new.
 
-mod apply;
+pub(crate) mod apply;
 mod entry;
 mod error;
 mod members;
@@ -149,7 +149,7 @@ fn unpack_spans(
     }
 }
 
-fn open_empty(dest: &Path) -> Result<OwnedFd, UnpackError> {
+pub(crate) fn open_empty(dest: &Path) -> Result<OwnedFd, UnpackError> {
     let dest_error = |source| UnpackError::Dest { path: dest.to_owned(), source };
     let flags = apply::DIR_FLAGS;
     let root = rustix::fs::open(dest, flags, rustix::fs::Mode::empty())

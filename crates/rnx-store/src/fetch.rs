@@ -16,6 +16,7 @@ use ureq::http::StatusCode;
 use self::request::Ways;
 pub use access::{OriginToken, Proxies, Rewrite};
 pub use ask::Answer;
+pub use body::Range;
 pub use document::{Document, Revalidated};
 
 /// How long to wait for a connection.
@@ -31,6 +32,8 @@ pub struct FetchOptions {
     pub ca_certificates: Option<Vec<u8>>,
     /// Instead of 60 seconds, how long a server may say nothing.
     pub read_timeout: Option<Duration>,
+    /// Instead of 250 ms, how long a server that broke off is left alone first; each further time twice as long.
+    pub retry_pause: Option<Duration>,
     /// Each is sent to its own origin alone, on redirects too.
     pub tokens: Vec<OriginToken>,
     /// What is asked elsewhere; where a redirect leads is not looked up here.
@@ -65,13 +68,21 @@ pub struct Opened {
     pub offset: u64,
     /// How many bytes the sender says will follow.
     pub announced_bytes: Option<u64>,
+    /// How many bytes the sender says that the whole has.
+    pub total_bytes: Option<u64>,
+    /// The sender's name for this state of the whole, quotes included, if it is one for the bytes themselves.
+    pub etag: Option<String>,
 }
 
 /// A URL that could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error("the server answered {status}")]
-    Status { status: StatusCode },
+    Status {
+        status: StatusCode,
+        /// How long the server wants to be left alone.
+        retry_after: Option<Duration>,
+    },
     #[error("the server sent the bytes in the encoding `{encoding}`, which nobody asked for")]
     Encoding { encoding: String },
     #[error("the server answered a range request with the wrong range `{range}`")]
@@ -114,8 +125,9 @@ impl OpenError {
     /// Whether another attempt can end differently.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Status { status } => {
-                status.is_server_error()
+            Self::Status { status, retry_after } => {
+                retry_after.is_some()
+                    || status.is_server_error()
                     || matches!(
                         *status,
                         StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT

@@ -1,6 +1,7 @@
 //! A file server on loopback that can truncate, lie, stall and forget about ranges.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -22,6 +23,16 @@ pub enum Fault {
     StallAt(usize),
     /// Sends the whole file to who asks for a range.
     IgnoreRange,
+    /// Sends who asks for a range one that begins a byte later, and says so.
+    ShiftRange,
+    /// Sends who asks for a range these bytes over and over, and says that they are the range.
+    LieInRange(u8),
+    /// Sends at most so many bytes to who asks for a range, as a part of what was asked for.
+    ShortRange(usize),
+    /// Names no states of files.
+    NoEtag,
+    /// Answers so many requests with this status, and asks to wait so many seconds.
+    Busy { times: usize, status: u16, seconds: u64 },
     /// Sends these bytes instead.
     Replace(Vec<u8>),
     /// Answers with this status and no bytes.
@@ -41,6 +52,8 @@ pub struct Request {
     pub path: String,
     /// The value of `Range:`.
     pub range: Option<String>,
+    /// The value of `If-Range:`.
+    pub if_range: Option<String>,
     /// The value of `Authorization:`.
     pub authorization: Option<String>,
 }
@@ -138,12 +151,16 @@ impl Shared {
         let mut lines = BufReader::new(connection).lines();
         let first = lines.next().unwrap_or_else(|| Ok(String::new()))?;
         let path = first.split(' ').nth(1).unwrap_or("/").trim_start_matches('/').to_owned();
-        let mut request = Request { path: path.clone(), range: None, authorization: None };
+        let mut request =
+            Request { path: path.clone(), range: None, if_range: None, authorization: None };
         for line in lines {
             let line = line?;
             match line.split_once(": ") {
                 Some((name, value)) if name.eq_ignore_ascii_case("range") => {
                     request.range = Some(value.to_owned());
+                }
+                Some((name, value)) if name.eq_ignore_ascii_case("if-range") => {
+                    request.if_range = Some(value.to_owned());
                 }
                 Some((name, value)) if name.eq_ignore_ascii_case("authorization") => {
                     request.authorization = Some(value.to_owned());
@@ -162,7 +179,14 @@ impl Shared {
         state.requests.push(request.clone());
         let Some(faults) = state.faults.get_mut(&request.path) else { return Vec::new() };
         let applied = faults.clone();
-        faults.retain(|fault| !matches!(fault, Fault::TruncateOnceAt(_)));
+        faults.retain_mut(|fault| match fault {
+            Fault::TruncateOnceAt(_) => false,
+            Fault::Busy { times, .. } => {
+                *times -= 1;
+                *times > 0
+            }
+            _ => true,
+        });
         applied
     }
 
@@ -174,21 +198,18 @@ impl Shared {
     ) -> std::io::Result<()> {
         let mut bytes = fs::read(self.root.join(&request.path)).ok();
         let mut headers = vec!["Connection: close\r\n".to_owned()];
-        let (mut limit, mut stall, mut announced, mut ranges) = (usize::MAX, false, None, true);
+        let (mut limit, mut stall, mut announced) = (usize::MAX, false, None);
         for fault in faults {
             match fault {
                 Fault::TruncateAt(at) | Fault::TruncateOnceAt(at) => limit = *at,
                 Fault::StallAt(at) => (limit, stall) = (*at, true),
                 Fault::AnnounceLength(length) => announced = Some(*length),
-                Fault::IgnoreRange => ranges = false,
                 Fault::Replace(with) => bytes = Some(with.clone()),
                 Fault::ClaimEncoding(name) => headers.push(format!("Content-Encoding: {name}\r\n")),
-                Fault::Status(status) => {
-                    return write!(
-                        out,
-                        "HTTP/1.1 {status} Fault\r\nContent-Length: 0\r\n{}\r\n",
-                        headers.concat()
-                    );
+                Fault::Status(status) => return send_status(out, *status, &headers),
+                Fault::Busy { status, seconds, .. } => {
+                    headers.push(format!("Retry-After: {seconds}\r\n"));
+                    return send_status(out, *status, &headers);
                 }
                 Fault::WantToken { realm, token } => {
                     if request.authorization.as_deref() != Some(&format!("Bearer {token}")) {
@@ -196,42 +217,47 @@ impl Shared {
                     }
                 }
                 Fault::RedirectTo(url) => {
-                    return write!(
-                        out,
-                        "HTTP/1.1 302 Found\r\nLocation: {url}\r\nContent-Length: 0\r\n{}\r\n",
-                        headers.concat()
-                    );
+                    headers.push(format!("Location: {url}\r\n"));
+                    return send_status(out, 302, &headers);
                 }
+                Fault::IgnoreRange
+                | Fault::ShiftRange
+                | Fault::LieInRange(_)
+                | Fault::ShortRange(_)
+                | Fault::NoEtag => {}
             }
         }
-        let Some(bytes) = bytes else {
-            return write!(
-                out,
-                "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n{}\r\n",
-                headers.concat()
-            );
-        };
-        let start = request
+        let Some(mut bytes) = bytes else { return send_status(out, 404, &headers) };
+        let tag = etag(&bytes);
+        if !faults.contains(&Fault::NoEtag) {
+            headers.push(format!("ETag: {tag}\r\n"));
+        }
+        let all = bytes.len();
+        let asked = request
             .range
             .as_deref()
-            .filter(|_| ranges)
-            .and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok())
-            .unwrap_or(0_usize);
-        if start > 0 && start >= bytes.len() {
-            return write!(
-                out,
-                "HTTP/1.1 416 Range\r\nContent-Length: 0\r\n{}\r\n",
-                headers.concat()
-            );
+            .filter(|_| !faults.contains(&Fault::IgnoreRange))
+            .filter(|_| request.if_range.as_ref().is_none_or(|state| *state == tag))
+            .and_then(|range| part(range, all));
+        let (mut start, mut end) = asked.unwrap_or((0, all));
+        if start > 0 && start >= all {
+            return send_status(out, 416, &headers);
         }
-        let status = if start > 0 { "206 Partial Content" } else { "200 OK" };
-        if start > 0 {
-            let all = bytes.len();
-            headers.push(format!("Content-Range: bytes {start}-{}/{all}\r\n", all - 1));
+        if asked.is_some() {
+            for fault in faults {
+                match fault {
+                    Fault::ShiftRange => start += 1,
+                    Fault::LieInRange(byte) => bytes[start..].fill(*byte),
+                    Fault::ShortRange(length) => end = end.min(start + length),
+                    _ => {}
+                }
+            }
+            headers.push(format!("Content-Range: bytes {start}-{}/{all}\r\n", end - 1));
         }
-        let length = announced.unwrap_or((bytes.len() - start) as u64);
+        let status = if asked.is_some() { "206 Partial Content" } else { "200 OK" };
+        let length = announced.unwrap_or((end - start) as u64);
         write!(out, "HTTP/1.1 {status}\r\nContent-Length: {length}\r\n{}\r\n", headers.concat())?;
-        out.write_all(&bytes[start..bytes.len().min(limit.max(start))])?;
+        out.write_all(&bytes[start..end.min(limit.max(start))])?;
         if stall {
             let mut state = self.state.lock().unwrap();
             state.stalled += 1;
@@ -240,6 +266,24 @@ impl Shared {
         }
         Ok(())
     }
+}
+
+fn send_status(mut out: &TcpStream, status: u16, headers: &[String]) -> std::io::Result<()> {
+    write!(out, "HTTP/1.1 {status} Fault\r\nContent-Length: 0\r\n{}\r\n", headers.concat())
+}
+
+/// Names the state of a file: other bytes have another name.
+fn etag(bytes: &[u8]) -> String {
+    let mut hasher = DefaultHasher::new();
+    bytes.hash(&mut hasher);
+    format!("\"{:016x}\"", hasher.finish())
+}
+
+/// Reads `bytes=START-` or `bytes=START-LAST` of a file with `all` bytes, as start and end.
+fn part(range: &str, all: usize) -> Option<(usize, usize)> {
+    let (start, last) = range.strip_prefix("bytes=")?.split_once('-')?;
+    let last: Option<usize> = if last.is_empty() { None } else { Some(last.parse().ok()?) };
+    Some((start.parse().ok()?, last.map_or(all, |last| all.min(last + 1))))
 }
 
 fn send_for_token(mut out: &TcpStream, realm: &str) -> std::io::Result<()> {

@@ -176,7 +176,7 @@ impl Server {
             blob::add(&server.fetcher, &request, blobs, progress)
         };
         let mut added = add(self, progress);
-        if let Err(AddBlobError::Open { source: OpenError::Status { status }, .. }) = &added
+        if let Err(AddBlobError::Open { source: OpenError::Status { status, .. }, .. }) = &added
             && status.as_u16() == UNAUTHORIZED
         {
             // Tokens last for minutes, layers may take longer: the document's challenge is asked for again.

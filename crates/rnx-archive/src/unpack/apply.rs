@@ -167,7 +167,7 @@ fn set_mode(file: &impl AsFd, bits: Bits) -> rustix::io::Result<()> {
     }
 }
 
-fn set_time(file: &OwnedFd, mtime: i64) -> io::Result<()> {
+pub(crate) fn set_time(file: &OwnedFd, mtime: i64) -> io::Result<()> {
     Ok(rustix::fs::futimens(file, &times(mtime))?)
 }
 
@@ -176,7 +176,7 @@ fn times(mtime: i64) -> Timestamps {
     Timestamps { last_access: time, last_modification: time }
 }
 
-fn write_at(file: &OwnedFd, mut offset: u64, mut content: &[u8]) -> io::Result<()> {
+pub(crate) fn write_at(file: &OwnedFd, mut offset: u64, mut content: &[u8]) -> io::Result<()> {
     while !content.is_empty() {
         match rustix::io::pwrite(file, content, offset) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -191,6 +191,6 @@ fn write_at(file: &OwnedFd, mut offset: u64, mut content: &[u8]) -> io::Result<(
     Ok(())
 }
 
-fn write_error(path: &TreePath, source: io::Error) -> UnpackError {
+pub(crate) fn write_error(path: &TreePath, source: io::Error) -> UnpackError {
     UnpackError::Write { path: path.to_string(), source }
 }

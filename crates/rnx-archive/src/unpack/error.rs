@@ -41,6 +41,15 @@ pub enum UnpackError {
     #[error("the tar header at byte {offset} of the content is damaged")]
     Header { offset: u64 },
 
+    #[error("the archive's index is refused: {reason}")]
+    Index { reason: &'static str },
+    #[error("failed to get gzip member {member} of the archive")]
+    GetMember { member: usize, source: io::Error },
+    #[error("gzip member {member} of the archive is not what the index says")]
+    MemberDigest { member: usize },
+    #[error("`{path}` is not what the archive's index says")]
+    NotAsIndexed { path: String },
+
     #[error("an entry's name is refused: `{path}`")]
     Path { path: String, source: PathError },
     #[error("the symlink `{path}` is refused")]

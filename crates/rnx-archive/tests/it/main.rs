@@ -4,4 +4,5 @@
 mod attacks;
 mod bytes;
 mod fixture;
+mod indexed;
 mod peers;

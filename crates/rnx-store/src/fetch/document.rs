@@ -50,7 +50,7 @@ impl Fetcher {
         }
         let etag = response.headers().get(header::ETAG).and_then(|etag| etag.to_str().ok());
         let etag = etag.map(str::to_owned);
-        let opened = opened(response, 0).map_err(open_error)?;
+        let opened = opened(response).map_err(open_error)?;
         let bytes = whole(opened, url, size_bytes_max)?;
         Ok(Revalidated::Changed(Document { bytes, etag }))
     }

@@ -43,6 +43,7 @@ impl Bench {
     fn add(&self, request: &BlobRequest) -> Result<Vec<u8>, AddBlobError> {
         let options = FetchOptions {
             read_timeout: Some(Duration::from_millis(300)),
+            retry_pause: Some(Duration::from_millis(10)),
             ..FetchOptions::default()
         };
         let fetcher = Fetcher::new(&options).unwrap();
@@ -133,6 +134,65 @@ fn a_server_without_ranges_sends_everything_again() {
     assert_eq!(bench.ranges().len(), 1);
 }
 
+/// Whatever it does to who asks for the rest, in the end the bytes are the right ones or there are none.
+#[test]
+fn a_server_that_lies_about_ranges_yields_no_wrong_bytes() {
+    let bench = Bench::new();
+    for (fault, ranges) in [
+        (Fault::ShiftRange, &["bytes=200000-"][..]),
+        (Fault::LieInRange(b'x'), &["bytes=200000-"]),
+        (Fault::ShortRange(150_000), &["bytes=200000-", "bytes=350000-", "bytes=500000-"]),
+    ] {
+        fs::remove_dir_all(bench.store()).ok();
+        let before = bench.ranges().len();
+        bench.server.behave();
+        bench.server.misbehave("blob", Fault::TruncateOnceAt(200_000));
+        bench.server.misbehave("blob", fault.clone());
+        assert_eq!(bench.add(&bench.request()).unwrap(), bench.content, "{fault:?}");
+        assert_eq!(bench.ranges()[before..], *ranges, "{fault:?}");
+        assert_eq!(names(&bench.store()).len(), 1);
+    }
+}
+
+#[test]
+fn the_rest_of_another_state_is_not_asked_for() {
+    let bench = Bench::new();
+    let file = bench.dir.path().join("www/blob");
+    let mut before = bench.content.clone();
+    before[0] ^= 1;
+    fs::write(&file, &before).unwrap();
+    bench.server.misbehave("blob", Fault::StallAt(1000));
+    bench.error(&bench.request());
+    let etag = bench.request().digest.hex() + ".etag";
+    assert!(names(&bench.store()).contains(&etag), "the state is kept for later runs");
+    bench.server.behave();
+    fs::write(&file, &bench.content).unwrap();
+    let requests = bench.server.requests().len();
+    assert_eq!(bench.add(&bench.request()).unwrap(), bench.content);
+    // One answer, the whole: the server saw that the beginning is of another state.
+    let last = &bench.server.requests()[requests..];
+    assert_eq!(last.len(), 1);
+    assert_eq!(last[0].range.as_deref(), Some("bytes=1000-"));
+    assert!(last[0].if_range.is_some());
+    assert_eq!(names(&bench.store()).len(), 1);
+}
+
+#[test]
+fn a_busy_server_is_left_alone_as_long_as_it_asks_for() {
+    let bench = Bench::new();
+    let started = std::time::Instant::now();
+    bench.server.misbehave("blob", Fault::Busy { times: 1, status: 503, seconds: 1 });
+    bench.server.misbehave("blob", Fault::Busy { times: 1, status: 403, seconds: 1 });
+    assert_eq!(bench.add(&bench.request()).unwrap(), bench.content);
+    assert!(started.elapsed() >= Duration::from_secs(1));
+
+    fs::remove_dir_all(bench.store()).unwrap();
+    bench.server.misbehave("blob", Fault::Busy { times: 1, status: 429, seconds: 3600 });
+    let requests = bench.server.requests().len();
+    assert_eq!(bench.error(&bench.request()), "failed to open `http://server/blob`");
+    assert_eq!(bench.server.requests().len(), requests + 1);
+}
+
 #[test]
 fn wrong_bytes_leave_nothing_behind() {
     let bench = Bench::new();
@@ -176,7 +236,10 @@ fn a_silent_server_is_given_up_and_what_it_sent_is_kept() {
     bench.server.misbehave("blob", Fault::StallAt(1000));
     let error = bench.error(&bench.request());
     assert_eq!(error, "failed to read `http://server/blob` after 1000 bytes");
-    assert_eq!(names(&bench.store()), [format!("{}.partial", bench.request().digest.hex())]);
+    let hex = bench.request().digest.hex();
+    let mut left = names(&bench.store());
+    left.sort();
+    assert_eq!(left, [format!("{hex}.etag"), format!("{hex}.partial")]);
     bench.server.behave();
     assert_eq!(bench.add(&bench.request()).unwrap(), bench.content);
 }

@@ -157,7 +157,7 @@ fn download_status(error: &AddBlobError) -> ExitStatus {
 fn download_hints(error: &AddBlobError) -> Vec<String> {
     let again = || vec!["run the same command again: it goes on where it stopped".to_owned()];
     match error {
-        AddBlobError::Open { source: OpenError::Status { status }, .. }
+        AddBlobError::Open { source: OpenError::Status { status, .. }, .. }
             if matches!(status.as_u16(), 401 | 403 | 407) =>
         {
             vec![
