@@ -54,6 +54,8 @@ trap 'joblet_failed "$?" "${PIPESTATUS[*]}" "$BASH_COMMAND" "${BASH_SOURCE[0]:-$
 # Where the functions read from and write to. Tests point them somewhere else.
 : "${JOBLET_RUNTIME_DIR:=/opt/joblet/runtimes/${RUNTIME_NAME:?is not set; setup scripts are run by \`cargo xtask build\`}}"
 export JOBLET_TREE=$JOBLET_RUNTIME_DIR/isolated
+# What is worth knowing after the build, and no part of the tree.
+: "${JOBLET_RECORDS:=/joblet/records}"
 
 joblet_source_parts() {
   local here part

@@ -8,13 +8,22 @@
 #
 # pip itself comes from the distro's `python3-pip-whl`, so that the chroot needs no other pip.
 python_pip_install() {
-  local python=$1 requirements=$2 wheels
+  local python=$1 requirements=$2 wheels report=()
   mapfile -t wheels < <(compgen -G '/usr/share/python-wheels/pip-*.whl' || true) # none is the error below
   ((${#wheels[@]} == 1)) || die "python_pip_install needs the package \`python3-pip-whl\`"
   log "installing the Python packages of $requirements"
+  # What was downloaded, for the lock; a script may install several times.
+  [[ ! -d $JOBLET_RECORDS ]] || report=(--report "$JOBLET_RECORDS/pip-$(python_next_report).json")
   "$python" "${wheels[0]}/pip" --isolated --disable-pip-version-check --no-input install --progress-bar off \
     --require-hashes --only-binary :all: --no-compile --no-cache-dir --root-user-action ignore --no-warn-script-location \
-    --ignore-installed --root "$JOBLET_TREE" --requirement "$requirements"
+    "${report[@]}" --ignore-installed --root "$JOBLET_TREE" --requirement "$requirements"
+}
+
+# Prints the number of the next report of pip.
+python_next_report() {
+  local reports
+  mapfile -t reports < <(compgen -G "$JOBLET_RECORDS/pip-*.json" || true) # none yet is the ordinary case
+  printf '%03d\n' "${#reports[@]}"
 }
 
 # Compiles the modules in folders of the tree. The result is not checked against its source when it is loaded (the tree

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use rnx_sandbox::plan::SandboxPlan;
 use rnx_spec::artifact::SourceDateEpoch;
+use rnx_spec::lock::{Change, PlatformLock};
 use rnx_spec::{Platform, RuntimeSpec};
 
 use self::dist::{Written, WrittenArchive};
@@ -67,6 +68,10 @@ pub struct Built {
     /// What the audit found that is no error.
     pub warnings: Vec<Finding>,
     pub tests: Vec<TestOutcome>,
+    /// What the build got: the section of `versions.lock` for this platform.
+    pub lock: PlatformLock,
+    /// What of it is otherwise in the definition's `versions.lock`; `None` where that has no such section.
+    pub unlocked: Option<Vec<Change>>,
     pub log: PathBuf,
     pub took: Duration,
 }
@@ -100,6 +105,8 @@ pub fn build(
         copied: finished.copied,
         warnings: finished.warnings,
         tests: finished.tests,
+        lock: finished.lock,
+        unlocked: finished.unlocked,
         log: prepared.log.clone(),
         took: started.elapsed(),
     })
@@ -145,7 +152,7 @@ pub fn chroot_to_look_around(
     let work = work_folder(workshop.provisioning.cache_dir, &definition.manifest.spec(), platform);
     let prepared = if work.upper().is_dir() {
         on(Event::Note("this is what the failed build left".to_owned()));
-        prepare::enter(definition, platform, workshop, on)?.0
+        prepare::enter(definition, platform, workshop, on)?
     } else {
         on(Event::Note("no failed build: this is where the setup script would start".to_owned()));
         prepare::prepare(definition, platform, workshop, on)?

@@ -9,6 +9,7 @@ mod ci;
 mod completions;
 mod doctor;
 mod explain;
+mod lock;
 mod new;
 mod progress;
 mod rootfs_helper;
@@ -55,6 +56,7 @@ enum Command {
     Completions(completions::Args),
     Doctor(doctor::Args),
     Explain(explain::Args),
+    Lock(lock::Args),
     /// Print the manual page
     Man,
     New(new::Args),
@@ -91,6 +93,7 @@ fn run(cli: &Cli) -> Result<ExitStatus, Failure> {
         Command::Completions(args) => Ok(completions::run(args, Cli::command())),
         Command::Explain(args) => explain::run(args),
         Command::New(args) => new::run(args, &cli.global),
+        Command::Lock(args) => lock::run(args, &repo(&cli.global)?),
         Command::Man => completions::man(Cli::command()),
         Command::RootfsHelper(args) => rootfs_helper::run(args),
         Command::Tidy(args) => tidy::run(args, &cli.global),

@@ -12,6 +12,7 @@ pub mod explain;
 pub mod git;
 pub mod host;
 pub mod local_registry;
+pub mod lock;
 pub mod release;
 pub mod rootfs;
 pub mod runtime_tests;

@@ -8,6 +8,7 @@ pub mod bases;
 pub mod diagnostic;
 pub mod digest;
 pub mod host;
+pub mod lock;
 pub mod manifest;
 pub mod name;
 pub mod platform;

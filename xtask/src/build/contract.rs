@@ -12,6 +12,8 @@ pub const DEFINITION_DIR: &str = "/joblet/definition";
 pub const SOURCES_DIR: &str = "/joblet/sources";
 /// The shared shell functions: `runtimes/lib/`, read-only.
 pub const LIB_DIR: &str = "/joblet/lib";
+/// Where the shared functions leave what is worth knowing after the build, for example pip's reports.
+pub const RECORDS_DIR: &str = "/joblet/records";
 /// What `$JOBLET_LIB` names: `runtimes/lib/lib.sh`, read-only.
 pub const LIB_FILE: &str = "/joblet/lib.sh";
 /// The host's CA certificates, read-only, there only if the host's environment names them.

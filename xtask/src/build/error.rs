@@ -15,6 +15,7 @@ use super::stage::StageError;
 use crate::audit::{AuditError, Finding};
 use crate::closure::CloseError;
 use crate::definitions::LoadBasesError;
+use crate::lock::{LockFileError, TellError};
 use crate::rootfs::RootfsError;
 use crate::runtime_tests::{TestError, TestOutcome};
 use crate::sources::FetchSourceError;
@@ -58,6 +59,10 @@ pub enum BuildError {
     Contradiction { wrong: Vec<String> },
     #[error("failed to complete the libraries")]
     Closure { source: Box<CloseError> },
+    #[error("failed to tell what the build got")]
+    Tell { source: Box<TellError> },
+    #[error("failed to compare with the definition's lock file")]
+    LockFile { source: Box<LockFileError> },
     #[error("failed to audit the tree")]
     Audit { source: Box<AuditError> },
     #[error("the audit of {spec} for {platform} found {} error(s)", errors.len())]

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use rnx_spec::artifact::SourceDateEpoch;
+use rnx_spec::lock::{Change, PlatformLock, changes};
 use rnx_spec::runtime_yml;
 use rnx_spec::{Platform, RuntimeSpec};
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
@@ -13,6 +14,7 @@ use super::{BuildError, Event, Workshop, contract, describe};
 use crate::audit::{self, Finding};
 use crate::closure::{self, CopyStep};
 use crate::definitions::Definition;
+use crate::lock::{self, Subject, Told};
 use crate::rootfs;
 use crate::runtime_tests::{self, TestOutcome};
 
@@ -23,6 +25,8 @@ pub(super) struct Finished {
     pub(super) copied: Vec<CopyStep>,
     pub(super) warnings: Vec<Finding>,
     pub(super) tests: Vec<TestOutcome>,
+    pub(super) lock: PlatformLock,
+    pub(super) unlocked: Option<Vec<Change>>,
 }
 
 /// Takes what the script left to a tested artifact in `dist`.
@@ -46,6 +50,11 @@ pub(super) fn finish(
         on(Event::Note(format!("the script forgot a library: {step}")));
     }
 
+    on(Event::Step("listing what is inside".to_owned()));
+    let told = tell(definition, platform, workshop, (prepared, &tree))?;
+    let unlocked = compare(definition, platform, &told.lock)?;
+    note_changes(unlocked.as_deref(), platform, on);
+
     on(Event::Step("auditing".to_owned()));
     let warnings = audit_tree(&tree, &spec, platform, workshop, prepared)?;
 
@@ -64,7 +73,56 @@ pub(super) fn finish(
 
     let files = &mut [&mut archive.archive, &mut archive.index, &mut packed_definition];
     dist::publish(workshop.dist, files).map_err(dist_error)?;
-    Ok(Finished { archive, definition: packed_definition, copied, warnings, tests })
+    let lock = told.lock;
+    Ok(Finished { archive, definition: packed_definition, copied, warnings, tests, lock, unlocked })
+}
+
+/// Asks the chroot, as the script left it, and the tree.
+fn tell(
+    definition: &Definition,
+    platform: Platform,
+    workshop: &Workshop<'_>,
+    (prepared, tree): (&Prepared, &Path),
+) -> Result<Told, BuildError> {
+    let manifest = &definition.manifest;
+    let subject = Subject {
+        manifest,
+        platform,
+        chroot: prepared.chroot(manifest, platform, workshop, &[]),
+        scratch: &prepared.work.root,
+        tree,
+        base: (&prepared.base_name, prepared.base_digest),
+    };
+    lock::tell(&subject).map_err(|source| BuildError::Tell { source: Box::new(source) })
+}
+
+/// Returns what the definition's lock file says otherwise; `None` where it says nothing of this platform.
+fn compare(
+    definition: &Definition,
+    platform: Platform,
+    got: &PlatformLock,
+) -> Result<Option<Vec<Change>>, BuildError> {
+    let file = lock::read(&definition.dir)
+        .map_err(|source| BuildError::LockFile { source: Box::new(source) })?;
+    Ok(file.platforms.get(&platform).map(|locked| changes(locked, got)))
+}
+
+fn note_changes(unlocked: Option<&[Change]>, platform: Platform, on: &mut dyn FnMut(Event<'_>)) {
+    const SHOWN_MAX: usize = 10;
+    let Some(found) = unlocked else {
+        on(Event::Note(format!("versions.lock says nothing of {platform}")));
+        return;
+    };
+    if found.is_empty() {
+        on(Event::Note("everything is as versions.lock says".to_owned()));
+    }
+    for change in found.iter().take(SHOWN_MAX) {
+        on(Event::Note(format!("otherwise in versions.lock: {change}")));
+    }
+    if found.len() > SHOWN_MAX {
+        let more = found.len() - SHOWN_MAX;
+        on(Event::Note(format!("otherwise in versions.lock: {more} more")));
+    }
 }
 
 /// Returns the tree that the script filled, owned by the caller and readable.

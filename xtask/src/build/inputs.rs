@@ -99,6 +99,8 @@ pub fn epoch(repo: &Path, name: &RuntimeName, environment: &HostEnvironment) -> 
         &definition,
         "runtimes/lib",
         "runtimes/bases.yaml",
+        // Writing down what a build got does not make it a later one.
+        &format!(":(exclude){definition}/{}", rnx_spec::lock::FILE),
     ]);
     match tool::run(&log).map(|output| String::from_utf8_lossy(&output.stdout).trim().parse()) {
         Ok(Ok(epoch)) => (epoch, EpochFrom::Commit),
@@ -108,6 +110,9 @@ pub fn epoch(repo: &Path, name: &RuntimeName, environment: &HostEnvironment) -> 
 }
 
 /// Returns a build's identifier: 16 hex digits that depend on the definition, platform and base alone.
+///
+/// `versions.lock` is left out: it is what a build gives. Setup scripts see the identifier, and a build must be the same
+/// before and after its lock was written.
 pub fn build_id(
     definition: &Path,
     platform: Platform,
@@ -119,6 +124,9 @@ pub fn build_id(
         let entry = entry
             .map_err(|source| ReadInputsError::List { path: definition.to_owned(), source })?;
         let path = entry.path().strip_prefix(definition).unwrap_or(entry.path());
+        if path == Path::new(rnx_spec::lock::FILE) {
+            continue;
+        }
         hasher.update(path.as_os_str().as_encoded_bytes());
         if entry.file_type().is_file() {
             let content =
@@ -173,6 +181,8 @@ mod tests {
         fs_err::write(dir.path().join("a"), "2").unwrap();
         let second = id(0);
         assert_ne!(first, second);
+        fs_err::write(dir.path().join("versions.lock"), "1").unwrap();
+        assert_eq!(second, id(0));
         fs_err::rename(dir.path().join("a"), dir.path().join("b")).unwrap();
         assert_ne!(second, id(0));
     }

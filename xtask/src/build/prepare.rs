@@ -20,6 +20,8 @@ use crate::sources;
 pub struct Prepared {
     pub work: WorkFolder,
     pub base: PathBuf,
+    pub base_name: String,
+    pub base_digest: Digest,
     pub base_reused: bool,
     /// The setup script, relative to the definition.
     pub script: String,
@@ -68,14 +70,14 @@ pub(crate) fn prepare(
     workshop: &Workshop<'_>,
     on: &mut dyn FnMut(Event<'_>),
 ) -> Result<Prepared, BuildError> {
-    let (prepared, base) = enter(definition, platform, workshop, on)?;
+    let prepared = enter(definition, platform, workshop, on)?;
     if prepared.work.root.exists() {
         on(Event::Step("removing what an earlier build left".to_owned()));
     }
     discard(&prepared.work, workshop)?;
     match fill((definition, platform), &prepared, workshop, on) {
         Ok(()) => {
-            start_log(&prepared, platform, base)?;
+            start_log(&prepared, platform)?;
             Ok(prepared)
         }
         Err(error) => {
@@ -107,14 +109,14 @@ pub(crate) fn enter(
     platform: Platform,
     workshop: &Workshop<'_>,
     on: &mut dyn FnMut(Event<'_>),
-) -> Result<(Prepared, Digest), BuildError> {
+) -> Result<Prepared, BuildError> {
     let manifest = &definition.manifest;
     let spec = manifest.spec();
     let script = definition
         .entry_script(platform)
         .and_then(|path| Some(format!("./{}", path.file_name()?.to_string_lossy())))
         .ok_or_else(|| BuildError::NoScript { spec: spec.clone(), platform })?;
-    let base = base(manifest, platform, workshop, on)?;
+    let (base_name, base) = base(manifest, platform, workshop, on)?;
     let work = work_folder(workshop.provisioning.cache_dir, &spec, platform);
     let lock = lock(&work)?;
     let (epoch, from) = inputs::epoch(workshop.repo, &spec.name, workshop.environment);
@@ -127,6 +129,8 @@ pub(crate) fn enter(
     let prepared = Prepared {
         work,
         base: base.dir,
+        base_name,
+        base_digest: base.digest,
         base_reused: base.reused,
         script,
         build_id,
@@ -137,7 +141,7 @@ pub(crate) fn enter(
         identity: workshop.provisioning.identity.to_sandbox(),
         _lock: lock,
     };
-    Ok((prepared, base.digest))
+    Ok(prepared)
 }
 
 /// Removes a work folder, whoever its files belong to.
@@ -154,7 +158,7 @@ fn base(
     platform: Platform,
     workshop: &Workshop<'_>,
     on: &mut dyn FnMut(Event<'_>),
-) -> Result<rootfs::BaseRootfs, BuildError> {
+) -> Result<(String, rootfs::BaseRootfs), BuildError> {
     let bases = definitions::load_bases(workshop.repo)
         .map_err(|source| BuildError::Bases { source: Box::new(source) })?;
     let (name, source) = bases
@@ -171,7 +175,7 @@ fn base(
     .map_err(|source| BuildError::Base { source: Box::new(source) })?;
     let how = if base.reused { "reused" } else { "made" };
     on(Event::Note(format!("base {name} ({}) {how}: {}", platform.arch, base.digest)));
-    Ok(base)
+    Ok((resolved.name, base))
 }
 
 /// Waits for nobody: another build of the same runtime is at work in the same folder.
@@ -211,7 +215,8 @@ fn fetch(
 }
 
 /// The log begins with what the build was made from.
-fn start_log(prepared: &Prepared, platform: Platform, base: Digest) -> Result<(), BuildError> {
+fn start_log(prepared: &Prepared, platform: Platform) -> Result<(), BuildError> {
+    let base = prepared.base_digest;
     let head = format!(
         "build {} of {} for {platform}\nbase {base}\nSOURCE_DATE_EPOCH {}\n\n",
         prepared.build_id, prepared.spec, prepared.epoch

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
 use super::contract::{
-    self, APT_CONFIG, CA_BUNDLE, DEFINITION_DIR, LIB_DIR, LIB_FILE, SOURCES_DIR,
+    self, APT_CONFIG, CA_BUNDLE, DEFINITION_DIR, LIB_DIR, LIB_FILE, RECORDS_DIR, SOURCES_DIR,
 };
 use super::plan::{HostFiles, WorkFolder};
 
@@ -35,7 +35,9 @@ pub(crate) fn stage(
     for folder in [&upper, &work.overlay(), &work.definition(), &work.sources()] {
         create_dir(folder)?;
     }
-    for guest in ["/proc", "/dev", "/etc", "/opt/joblet/runtimes", DEFINITION_DIR, SOURCES_DIR] {
+    for guest in
+        ["/proc", "/dev", "/etc", "/opt/joblet/runtimes", DEFINITION_DIR, SOURCES_DIR, RECORDS_DIR]
+    {
         create_dir(&below(&upper, guest))?;
     }
     if host.lib.is_some() {
@@ -50,7 +52,14 @@ pub(crate) fn stage(
     for (_, guest) in &host.resolver {
         write(&below(&upper, guest), "")?;
     }
-    copy_tree(definition, &work.definition())
+    copy_tree(definition, &work.definition())?;
+    // Nothing may depend on the lock: a build would differ from the one that the lock was written after.
+    match fs_err::remove_file(work.definition().join(rnx_spec::lock::FILE)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(StageError::Write { source: error })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Copies files, folders and links; of their modes, only whether a file is executable.

@@ -85,7 +85,7 @@ impl Workshop {
     }
 }
 
-fn platform() -> String {
+pub(crate) fn platform() -> String {
     let arch = if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" };
     format!("ubuntu-{arch}")
 }

@@ -7,6 +7,7 @@ mod documents;
 mod explain;
 mod guide;
 mod hostile;
+mod lock;
 mod new;
 mod registry_races;
 mod schema;
