@@ -109,7 +109,7 @@ impl Default for Backoff {
 
 impl Backoff {
     /// Returns how long to wait after the try with this number, counted from 1.
-    fn delay(&self, tries: u32) -> Duration {
+    pub(crate) fn delay(&self, tries: u32) -> Duration {
         let most = self.first.saturating_mul(1 << tries.min(16)).min(self.max);
         let micros = u64::try_from(most.as_micros()).unwrap_or(u64::MAX).max(1);
         // The standard library's only source of randomness; nothing here needs a better one.
