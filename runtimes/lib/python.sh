@@ -8,15 +8,17 @@
 #
 # pip itself comes from the distro's `python3-pip-whl`, so that the chroot needs no other pip.
 python_pip_install() {
-  local python=$1 requirements=$2 wheels report=()
+  local python=$1 requirements=$2 wheels more=()
   mapfile -t wheels < <(compgen -G '/usr/share/python-wheels/pip-*.whl' || true) # none is the error below
   ((${#wheels[@]} == 1)) || die "python_pip_install needs the package \`python3-pip-whl\`"
   log "installing the Python packages of $requirements"
   # What was downloaded, for the lock; a script may install several times.
-  [[ ! -d $JOBLET_RECORDS ]] || report=(--report "$JOBLET_RECORDS/pip-$(python_next_report).json")
+  [[ ! -d $JOBLET_RECORDS ]] || more+=(--report "$JOBLET_RECORDS/pip-$(python_next_report).json")
+  # `--isolated` leaves out the environment, by which a locked build tells.
+  [[ ! -e ${PIP_CONSTRAINT-} ]] || more+=(--constraint "$PIP_CONSTRAINT")
   "$python" "${wheels[0]}/pip" --isolated --disable-pip-version-check --no-input install --progress-bar off \
     --require-hashes --only-binary :all: --no-compile --no-cache-dir --root-user-action ignore --no-warn-script-location \
-    "${report[@]}" --ignore-installed --root "$JOBLET_TREE" --requirement "$requirements"
+    "${more[@]}" --ignore-installed --root "$JOBLET_TREE" --requirement "$requirements"
 }
 
 # Prints the number of the next report of pip.

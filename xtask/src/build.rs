@@ -6,6 +6,7 @@ pub mod dist;
 mod error;
 mod finish;
 pub mod inputs;
+mod locked;
 pub mod plan;
 mod prepare;
 pub mod script;
@@ -40,6 +41,8 @@ pub struct Workshop<'a> {
     pub dist: &'a Path,
     pub provisioning: Provisioning<'a>,
     pub environment: &'a HostEnvironment,
+    /// Whether a build installs what `versions.lock` says, and refuses anything else.
+    pub locked: bool,
     /// Becomes true when the person presses Ctrl-C.
     pub interrupted: &'a AtomicBool,
 }
@@ -87,10 +90,12 @@ pub fn build(
     on: &mut dyn FnMut(Event<'_>),
 ) -> Result<Built, BuildError> {
     let started = Instant::now();
+    // What is not locked cannot be built so; said before anything is fetched.
+    let section = workshop.locked.then(|| locked::section(definition, platform)).transpose()?;
     let spec = definition.manifest.spec();
     let prepared = prepare::prepare(definition, platform, workshop, on)?;
     let work = prepared.work.clone();
-    let result = run(definition, platform, workshop, &prepared, on);
+    let result = run(definition, platform, workshop, (&prepared, section.as_ref()), on);
     if !matches!(&result, Err(error) if error.leaves_a_chroot()) {
         on(Event::Step("cleaning up".to_owned()));
         prepare::discard(&work, workshop)?;
@@ -116,7 +121,7 @@ fn run(
     definition: &Definition,
     platform: Platform,
     workshop: &Workshop<'_>,
-    prepared: &Prepared,
+    (prepared, section): (&Prepared, Option<&PlatformLock>),
     on: &mut dyn FnMut(Event<'_>),
 ) -> Result<finish::Finished, BuildError> {
     // Before the script: what cannot be packed is said now, and not after an hour.
@@ -124,13 +129,21 @@ fn run(
     let epoch = SourceDateEpoch(prepared.epoch);
     let packed = dist::write_definition(&definition.dir, &spec, epoch, &prepared.work.dist())
         .map_err(|source| BuildError::Dist { source })?;
+    if let Some(section) = section {
+        locked::enforce(section, (definition, platform), workshop, prepared, on)?;
+    }
     on(Event::Step(format!("running {}", prepared.script)));
     let limits = definition.manifest.limits;
     let chroot = prepared.chroot(&definition.manifest, platform, workshop, &[&prepared.script]);
     let stop =
         script::Stop { minutes_max: limits.build_minutes_max, interrupted: workshop.interrupted };
     script::run(&chroot, &prepared.log, stop, &mut |line| on(Event::Line(line))).map_err(
-        |source| BuildError::Script { log: prepared.log.clone(), source: Box::new(source) },
+        |source| match section {
+            Some(section) => {
+                locked::explain(source, section, (definition, platform), workshop, prepared)
+            }
+            None => BuildError::Script { log: prepared.log.clone(), source: Box::new(source) },
+        },
     )?;
     finish::finish(definition, platform, workshop, (prepared, packed), on)
 }

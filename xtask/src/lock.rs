@@ -64,7 +64,8 @@ pub struct Subject<'a> {
 
 /// Asks the chroot and the tree what is in them. ⚡
 pub fn tell(subject: &Subject<'_>) -> Result<Told, TellError> {
-    let text = capture::run(&subject.chroot, subject.scratch)
+    let script = ["/bin/sh", "-c", capture::SCRIPT];
+    let text = capture::run(&subject.chroot, &script, subject.scratch)
         .map_err(|source| TellError::Capture { source })?;
     let observed = observed::parse(&text);
     let mut languages =
@@ -119,6 +120,11 @@ fn tree_paths(isolated: &Path) -> Result<BTreeSet<String>, TellError> {
         paths.insert(observed::merged(&format!("/{}", relative.to_string_lossy())));
     }
     Ok(paths)
+}
+
+/// Returns what a program in a build's chroot says, without a network. ⚡
+pub fn ask(chroot: &SandboxPlan, argv: &[&str], scratch: &Path) -> Result<String, CaptureError> {
+    capture::run(chroot, argv, scratch)
 }
 
 /// Returns the path of a definition's lock file.

@@ -14,6 +14,8 @@ pub const SOURCES_DIR: &str = "/joblet/sources";
 pub const LIB_DIR: &str = "/joblet/lib";
 /// Where the shared functions leave what is worth knowing after the build, for example pip's reports.
 pub const RECORDS_DIR: &str = "/joblet/records";
+/// The versions that pip may install, there only in a locked build.
+pub const PIP_CONSTRAINTS: &str = "/joblet/locked/constraints.txt";
 /// What `$JOBLET_LIB` names: `runtimes/lib/lib.sh`, read-only.
 pub const LIB_FILE: &str = "/joblet/lib.sh";
 /// The host's CA certificates, read-only, there only if the host's environment names them.
@@ -59,6 +61,8 @@ pub struct ScriptEnvironment<'a> {
     pub source_date_epoch: u64,
     /// The host has a CA bundle of its own, bound at [`CA_BUNDLE`].
     pub ca_bundle: bool,
+    /// The build installs what `versions.lock` says: pip is told by [`PIP_CONSTRAINTS`].
+    pub locked: bool,
     pub proxies: &'a BTreeMap<String, String>,
 }
 
@@ -89,6 +93,9 @@ pub fn environment(from: &ScriptEnvironment<'_>) -> Vec<(OsString, OsString)> {
         }
         set("APT_CONFIG", APT_CONFIG);
     }
+    if from.locked {
+        set("PIP_CONSTRAINT", PIP_CONSTRAINTS);
+    }
     all.into_iter().map(|(name, value)| (name.into(), value.into())).collect()
 }
 
@@ -112,6 +119,7 @@ mod tests {
             build_id: "0123456789abcdef",
             source_date_epoch: 7,
             ca_bundle: true,
+            locked: false,
             proxies: &proxies,
         })
         .into_iter()

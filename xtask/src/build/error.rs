@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use rnx::failure::{ExitStatus, Failure};
 use rnx_spec::bases::ChooseBaseError;
+use rnx_spec::lock::Change;
 use rnx_spec::runtime_yml::{ParseRuntimeYmlError, WriteRuntimeYmlError};
 use rnx_spec::{Platform, RuntimeSpec};
 
@@ -63,6 +64,12 @@ pub enum BuildError {
     Tell { source: Box<TellError> },
     #[error("failed to compare with the definition's lock file")]
     LockFile { source: Box<LockFileError> },
+    #[error("versions.lock says nothing of {spec} for {platform}")]
+    NotLocked { spec: RuntimeSpec, platform: Platform },
+    #[error("{} package(s) that versions.lock names cannot be had: {}", gone.len(), gone.join(", "))]
+    LockedGone { gone: Vec<String>, log: PathBuf, source: Box<ScriptError> },
+    #[error("the build of {spec} for {platform} is not what versions.lock says")]
+    NotAsLocked { spec: RuntimeSpec, platform: Platform, changes: Vec<Change> },
     #[error("failed to audit the tree")]
     Audit { source: Box<AuditError> },
     #[error("the audit of {spec} for {platform} found {} error(s)", errors.len())]
@@ -82,7 +89,9 @@ impl BuildError {
     pub fn leaves_a_chroot(&self) -> bool {
         match self {
             Self::Script { source, .. } => !matches!(**source, ScriptError::Interrupted),
-            Self::NoTree { .. }
+            Self::LockedGone { .. }
+            | Self::NotAsLocked { .. }
+            | Self::NoTree { .. }
             | Self::NoRuntimeYml { .. }
             | Self::Contradiction { .. }
             | Self::ParseRuntimeYml { .. }
@@ -141,6 +150,24 @@ impl BuildError {
                 let failed = tests.iter().filter(|test| test.failed());
                 let lines: Vec<String> = failed.map(ToString::to_string).collect();
                 failure.causes.push(format!("the failed tests:{}", indented(&lines)));
+            }
+            Self::NotLocked { .. } => {
+                failure = failure.hint(format!(
+                    "write it: `cargo xtask lock {} --platform {platform}`",
+                    spec.name
+                ));
+            }
+            Self::LockedGone { log, .. } => {
+                failure = failure
+                    .hint(format!("lock what there is now: `cargo xtask lock {}`", spec.name))
+                    .hint("a `snapshot` in runtimes/bases.yaml keeps old versions in reach")
+                    .hint(format!("the whole log: {}", log.display()));
+            }
+            Self::NotAsLocked { changes, .. } => {
+                let lines: Vec<String> = changes.iter().map(ToString::to_string).collect();
+                failure.causes.push(format!("locked → built:{}", indented(&lines)));
+                failure = failure
+                    .hint(format!("lock what there is now: `cargo xtask lock {}`", spec.name));
             }
             Self::NoScript { .. } => {
                 failure = failure.hint("`cargo xtask validate` says which scripts are missing");

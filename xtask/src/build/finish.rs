@@ -10,7 +10,7 @@ use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
 use super::dist::{self, Written, WrittenArchive};
 use super::prepare::Prepared;
-use super::{BuildError, Event, Workshop, contract, describe};
+use super::{BuildError, Event, Workshop, contract, describe, locked};
 use crate::audit::{self, Finding};
 use crate::closure::{self, CopyStep};
 use crate::definitions::Definition;
@@ -54,6 +54,15 @@ pub(super) fn finish(
     let told = tell(definition, platform, workshop, (prepared, &tree))?;
     let unlocked = compare(definition, platform, &told.lock)?;
     note_changes(unlocked.as_deref(), platform, on);
+    if workshop.locked {
+        // A section that went away while the script ran is no reason to take what came.
+        let changes = unlocked.as_deref().unwrap_or_default();
+        let section = locked::section(definition, platform)?;
+        let broken = locked::broken(&section, changes);
+        if !broken.is_empty() {
+            return Err(BuildError::NotAsLocked { spec, platform, changes: broken });
+        }
+    }
 
     on(Event::Step("auditing".to_owned()));
     let warnings = audit_tree(&tree, &spec, platform, workshop, prepared)?;

@@ -55,6 +55,7 @@ impl Prepared {
                 platform,
                 build_id: &self.build_id,
                 source_date_epoch: self.epoch,
+                locked: workshop.locked,
                 ca_bundle: self.host.ca_bundle.is_some(),
                 proxies: &workshop.environment.proxies,
             },

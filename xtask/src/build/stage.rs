@@ -93,7 +93,7 @@ fn copy_file(from: &Path, to: &Path) -> Result<(), StageError> {
     copy().map_err(|source| StageError::Write { source })
 }
 
-fn below(root: &Path, guest: impl AsRef<Path>) -> PathBuf {
+pub(super) fn below(root: &Path, guest: impl AsRef<Path>) -> PathBuf {
     let guest = guest.as_ref();
     root.join(guest.strip_prefix("/").unwrap_or(guest))
 }
@@ -105,7 +105,7 @@ fn create_dir(path: &Path) -> Result<(), StageError> {
         .map_err(|source| StageError::Write { source })
 }
 
-fn write(path: &Path, content: &str) -> Result<(), StageError> {
+pub(super) fn write(path: &Path, content: &str) -> Result<(), StageError> {
     if let Some(folder) = path.parent() {
         create_dir(folder)?;
     }

@@ -31,6 +31,9 @@ pub(crate) struct Args {
     /// Build for this platform; can be repeated
     #[arg(long = "platform", value_name = "PLATFORM")]
     platforms: Vec<Platform>,
+    /// Install exactly what each runtime's versions.lock says, and refuse anything else
+    #[arg(long)]
+    locked: bool,
     /// Build this many at the same time
     #[arg(long, value_name = "N", default_value_t = 1)]
     jobs: usize,
@@ -62,7 +65,8 @@ pub(crate) fn run(args: &Args, repo: &Path) -> Result<ExitStatus, Failure> {
         }
     }
     let process = Process::listening(repo, &args.settings)?;
-    let results = run_all(jobs, args, &process.workshop());
+    let workshop = Workshop { locked: args.locked, ..process.workshop() };
+    let results = run_all(jobs, args, &workshop);
     let mut status = ExitStatus::Done;
     let mut built = Vec::new();
     for result in results {

@@ -85,6 +85,7 @@ impl Process {
                 fetch: &self.fetch,
             },
             environment: &self.environment,
+            locked: false,
             interrupted: &self.interrupted,
         }
     }

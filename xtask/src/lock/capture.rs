@@ -1,4 +1,4 @@
-//! Runs `capture.sh` in a build's chroot, without a network, and returns what it says.
+//! Asks programs in a build's chroot, without a network: above all `capture.sh`.
 
 use std::fs::File;
 use std::io::{self, Read, Seek};
@@ -10,7 +10,7 @@ use rnx_sandbox::spawn::{Exit, SandboxError, Stdio, Stream, spawn};
 
 use crate::tool;
 
-const SCRIPT: &str = include_str!("capture.sh");
+pub(super) const SCRIPT: &str = include_str!("capture.sh");
 
 /// File lists of a whole distro are a few MiB.
 const SAID_BYTES_MAX: u64 = 256 * 1024 * 1024;
@@ -31,13 +31,17 @@ pub enum CaptureError {
     TooLong,
 }
 
-/// Returns the script's output; `scratch` is a folder for it.
-pub(super) fn run(chroot: &SandboxPlan, scratch: &Path) -> Result<String, CaptureError> {
+/// Returns what a program says; `scratch` is a folder for it.
+pub(super) fn run(
+    chroot: &SandboxPlan,
+    argv: &[&str],
+    scratch: &Path,
+) -> Result<String, CaptureError> {
     let keep = |source| CaptureError::Keep { source };
     let sandbox = |source| CaptureError::Sandbox { source };
     let mut plan = chroot.clone();
     plan.network = Network::None;
-    plan.process.argv = ["/bin/sh", "-c", SCRIPT].map(Into::into).to_vec();
+    plan.process.argv = argv.iter().map(Into::into).collect();
     let (stdout, stderr) = (tempfile::tempfile_in(scratch), tempfile::tempfile_in(scratch));
     let (mut stdout, mut stderr) = (stdout.map_err(keep)?, stderr.map_err(keep)?);
     let stream = |file: &File| file.try_clone().map(|file| Stream::Fd(file.into()));

@@ -1,7 +1,7 @@
 //! Packages of languages' package managers in a tree, found by what their installers leave beside them.
 
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Component, Path};
 
 use rnx_spec::Digest;
 use rnx_spec::lock::{LanguageKind, LanguagePackage};
@@ -95,7 +95,7 @@ fn classified(fields: &[&str]) -> Option<String> {
 }
 
 fn in_node_modules(path: &Path) -> bool {
-    let mut above = path.components().rev().skip(2).map(|part| part.as_os_str());
+    let mut above = path.components().rev().skip(2).map(Component::as_os_str);
     let first = above.next();
     let is_modules =
         |name: Option<&std::ffi::OsStr>| name.is_some_and(|name| name == "node_modules");

@@ -8,6 +8,7 @@ mod explain;
 mod guide;
 mod hostile;
 mod lock;
+mod locked;
 mod new;
 mod registry_races;
 mod schema;
