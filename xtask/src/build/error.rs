@@ -132,7 +132,13 @@ impl BuildError {
             _ => Failure::new(ExitStatus::Findings, &self),
         };
         failure.causes.insert(0, format!("failed to build {spec} for {platform}"));
-        match &self {
+        failure = self.explained(failure, spec, platform);
+        if leaves_a_chroot { failure.hint(shell) } else { failure }
+    }
+
+    /// Adds what a person wants to know of a failure besides its causes.
+    fn explained(&self, mut failure: Failure, spec: &RuntimeSpec, platform: Platform) -> Failure {
+        match self {
             Self::Script { log, source } => {
                 if let ScriptError::Failed { last_lines, .. }
                 | ScriptError::TooLong { last_lines, .. } = &**source
@@ -174,7 +180,7 @@ impl BuildError {
             }
             _ => {}
         }
-        if leaves_a_chroot { failure.hint(shell) } else { failure }
+        failure
     }
 }
 

@@ -21,6 +21,7 @@ use super::workshop::{self, Process};
 /// The artifacts go to `dist/`, the whole output of each setup script to `dist/logs/`. Without --platform, every
 /// platform of this machine's architecture is built.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Args {
     /// The runtimes to build
     #[arg(required_unless_present = "all", value_name = "NAME")]
