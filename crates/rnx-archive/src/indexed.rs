@@ -117,8 +117,8 @@ impl<'a> CheckedIndex<'a> {
     }
 
     /// Makes all folders and symlinks in the empty folder `dest`, and a hard link for each file of `have`: the path of
-    /// a file with the same content and mode. Returns the files that are still wanted, those that could not be linked
-    /// among them.
+    /// a file with the same content and mode. Empty files are made, too. Returns the files that are still wanted, those
+    /// that could not be linked among them.
     pub fn lay(
         &self,
         dest: &Path,
@@ -134,6 +134,9 @@ impl<'a> CheckedIndex<'a> {
                     let (dir, name) = dirs.parent(path)?;
                     rustix::fs::symlinkat(target, dir, name)
                         .map_err(|errno| apply::write_error(path, errno.into()))?;
+                }
+                EntryKind::File { mode, size_bytes: 0, .. } => {
+                    drop(apply::create(&mut dirs, path, *mode)?);
                 }
                 EntryKind::File { .. } => {
                     let (dir, name) = dirs.parent(path)?;
@@ -199,14 +202,15 @@ impl<'a> CheckedIndex<'a> {
         Ok(())
     }
 
-    /// Gives all folders and symlinks below `dest` the archive's time, after everything in them was written.
+    /// Gives all that [`Self::lay`] made below `dest` the archive's time, after everything was written.
     pub fn set_times(&self, dest: &Path, mtime: i64) -> Result<(), UnpackError> {
         let root = rustix::fs::open(dest, apply::DIR_FLAGS, rustix::fs::Mode::empty())
             .map_err(|errno| UnpackError::Dest { path: dest.to_owned(), source: errno.into() })?;
         let mut dirs = Dirs::new(root.as_fd());
         for (entry, path) in self.index.entries.iter().zip(&self.paths).rev() {
-            if !matches!(entry.kind, EntryKind::File { .. }) {
-                dirs.set_time(path, mtime)?;
+            match entry.kind {
+                EntryKind::File { size_bytes, .. } if size_bytes > 0 => {}
+                _ => dirs.set_time(path, mtime)?,
             }
         }
         Ok(())

@@ -122,6 +122,11 @@ pub fn path(dir: &Path, digest: Digest) -> PathBuf {
     dir.join(digest.hex())
 }
 
+/// Whether the blob is in `dir`, or an earlier download of it can be gone on with.
+pub fn is_begun(dir: &Path, digest: Digest) -> bool {
+    path(dir, digest).exists() || partial::path(dir, digest).exists()
+}
+
 /// Returns the digest of the rest of `reader`.
 pub fn digest(mut reader: impl Read) -> io::Result<Digest> {
     let mut hasher = Sha256::new();

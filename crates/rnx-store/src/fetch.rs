@@ -66,6 +66,8 @@ pub struct Opened {
     pub reader: Box<dyn Read>,
     /// Where the bytes start: the offset asked for, or 0 where the server knows no ranges.
     pub offset: u64,
+    /// Whether this is all there is, although perhaps a part was asked for.
+    pub is_whole: bool,
     /// How many bytes the sender says will follow.
     pub announced_bytes: Option<u64>,
     /// How many bytes the sender says that the whole has.

@@ -7,3 +7,4 @@ pub mod blob;
 pub mod fetch;
 pub mod guard;
 pub mod layout;
+pub mod ranges;

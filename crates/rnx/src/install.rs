@@ -5,28 +5,39 @@
 //! the identity in it), rename into place (this is the commit: the record that waits is about this folder), alias,
 //! record (both finished by the next command).
 
+mod delta;
+mod download;
+mod error;
+mod place;
 pub mod plan;
+mod share;
 
 use std::io::{self, Seek, Write};
 use std::num::NonZeroUsize;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use fs_err as fs;
 use rnx_archive::unpack::{Limits, Options, UnpackError, verify_and_unpack};
 use rnx_spec::RuntimeSpec;
 use rnx_spec::artifact::FileIndex;
-use rnx_spec::runtime_yml::{self, ParseRuntimeYmlError};
-use rnx_store::blob::{self, AddBlobError};
+use rnx_store::blob::AddBlobError;
 use rnx_store::fetch::Fetcher;
-use rnx_store::guard::{LockError, StoreGuard};
+use rnx_store::guard::StoreGuard;
 use rnx_store::layout::Layout;
-use rustix::fs::{CWD, RenameFlags};
 
+use self::delta::Delta;
+pub use self::delta::INDEX_BYTES_MAX;
+pub use self::error::InstallError;
+use self::place::make_dir;
 pub use self::plan::InstallPlan;
-use crate::alias::{self, AliasError};
-use crate::record::{self, Record, RecordError, SCHEMA_VERSION, folder_id};
+use crate::alias;
+use crate::record::{self, Record, SCHEMA_VERSION, folder_id};
+
+/// Unpacking uses all cores and some mebibytes for each: one install after the other.
+static UNPACKING: Mutex<()> = Mutex::new(());
 
 /// How an install ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,54 +52,23 @@ pub enum Outcome {
 pub enum Stage {
     /// Another process installs the same.
     Waiting,
-    Downloading,
+    /// So many bytes.
+    Downloading {
+        bytes: u64,
+    },
     Unpacking,
     /// Everything is flushed to disk and put in place.
     Finishing,
 }
 
 /// Told how far an install is.
-pub trait Progress {
+pub trait Progress: Send {
     /// A stage begins.
     fn stage(&mut self, stage: Stage);
     /// So many bytes of the download are there.
     fn downloaded(&mut self, bytes: u64);
-}
-
-/// An install that failed. What was installed before is as it was.
-#[derive(Debug, thiserror::Error)]
-pub enum InstallError {
-    #[error("failed to make the folder `{}`", path.display())]
-    MakeFolder { path: PathBuf, source: io::Error },
-    #[error("failed to wait for another install of the same runtime")]
-    Lock(#[source] LockError),
-    #[error(
-        "`{}` has too little space: {needed_bytes} bytes are needed, {free_bytes} are free",
-        path.display()
-    )]
-    Space { path: PathBuf, needed_bytes: u64, free_bytes: u64 },
-    #[error("failed to find out how much space `{}` has", path.display())]
-    AskSpace { path: PathBuf, source: io::Error },
-    #[error("failed to download `{spec}`")]
-    Download { spec: RuntimeSpec, source: Box<AddBlobError> },
-    #[error("failed to put the parts of `{spec}` together")]
-    Assemble { spec: RuntimeSpec, source: io::Error },
-    #[error("failed to unpack `{spec}`")]
-    Unpack { spec: RuntimeSpec, source: Box<UnpackError> },
-    #[error("the archive of `{spec}` has no `runtime.yml` at its root")]
-    NoRuntimeYml { spec: RuntimeSpec, source: io::Error },
-    #[error("the `runtime.yml` of `{spec}` cannot be read")]
-    RuntimeYml { spec: RuntimeSpec, source: Box<ParseRuntimeYmlError> },
-    #[error("the archive of `{spec}` holds `{found}`")]
-    OtherRuntime { spec: RuntimeSpec, found: String },
-    #[error("failed to flush `{}` to disk", path.display())]
-    Flush { path: PathBuf, source: io::Error },
-    #[error("failed to move the install to `{}`", path.display())]
-    Place { path: PathBuf, source: io::Error },
-    #[error("failed to keep the record of the install")]
-    Record(#[source] RecordError),
-    #[error("`{spec}` is installed, but its alias is not set")]
-    Alias { spec: RuntimeSpec, source: AliasError },
+    /// The download broke off, and goes on after a pause.
+    fn paused(&mut self, why: &AddBlobError, pause: Duration);
 }
 
 /// Carries out a plan. `now` is in RFC 3339.
@@ -138,21 +118,9 @@ fn install_locked(
     if record::is_installed(layout, spec) && !plan.replace {
         return Ok(Outcome::AlreadyInstalled);
     }
-    check_space(layout, plan)?;
-    progress.stage(Stage::Downloading);
-    let blobs = download(layout, fetcher, plan, progress)?;
     let tree = layout.staged_tree(spec);
-    make_dir(&tree)?;
-    progress.stage(Stage::Unpacking);
-    let index = unpack(layout, plan, &blobs, &tree);
-    if index.is_ok() || !matches!(index, Err(InstallError::Assemble { .. })) {
-        // Unpacked they are of no more use, and refused they never will be.
-        for blob in &blobs {
-            record::remove(blob).map_err(InstallError::Record)?;
-        }
-    }
-    let index = index?;
-    check_runtime_yml(spec, &tree)?;
+    let index = make_tree(layout, fetcher, plan, &tree, progress)?;
+    place::check_runtime_yml(spec, &tree)?;
     progress.stage(Stage::Finishing);
     let next = Record {
         schema_version: SCHEMA_VERSION,
@@ -169,50 +137,82 @@ fn install_locked(
             source: io::ErrorKind::NotFound.into(),
         })?,
     };
-    write_state(layout, &next, &index)?;
-    flush(&tree)?;
-    place(layout, spec)?;
+    place::write_state(layout, &next, &index)?;
+    place::flush(&tree)?;
+    place::place(layout, spec)?;
     alias::refresh(layout, &spec.name)
         .map_err(|source| InstallError::Alias { spec: spec.clone(), source })?;
     Ok(Outcome::Installed)
 }
 
-/// Makes sure that the download and the unpacked files fit on the disk.
-fn check_space(layout: &Layout, plan: &InstallPlan) -> Result<(), InstallError> {
+/// Makes the tree of an install: from what other installs have, where that is most of it, or from the whole archive.
+fn make_tree(
+    layout: &Layout,
+    fetcher: &Fetcher,
+    plan: &InstallPlan,
+    tree: &Path,
+    progress: &mut dyn Progress,
+) -> Result<FileIndex, InstallError> {
+    let resolved = &plan.resolved;
+    // Who asks for it again does not want what is here.
+    if !plan.replace
+        && let Some(delta) = delta::plan(layout, fetcher, resolved).map_err(InstallError::Record)?
+        && let Some(index) = from_delta(layout, fetcher, (plan, delta), tree, progress)?
+    {
+        return Ok(index);
+    }
+    check_space(layout, plan.needed_bytes())?;
+    progress.stage(Stage::Downloading { bytes: resolved.size_bytes });
+    let blobs = download::download(layout, fetcher, plan, progress)?;
+    let alone = UNPACKING.lock().unwrap_or_else(PoisonError::into_inner);
+    make_dir(tree)?;
+    progress.stage(Stage::Unpacking);
+    let index = unpack(layout, plan, &blobs, tree);
+    drop(alone);
+    // Unpacked they are of no more use, and refused they never will be. Where the host failed, they are kept.
+    if !index.as_ref().is_err_and(InstallError::is_of_host) {
+        for blob in &blobs {
+            record::remove(blob).map_err(InstallError::Record)?;
+        }
+    }
+    let index = index?;
+    let spare = layout.staged(&resolved.spec).join("link");
+    share::link_known(layout, (&resolved.spec, &index), tree, &spare)
+        .map_err(InstallError::Record)?;
+    Ok(index)
+}
+
+/// Makes the tree from what is here and the rest; nothing where that is not to be had, whatever the reason: the whole
+/// archive is another way.
+fn from_delta(
+    layout: &Layout,
+    fetcher: &Fetcher,
+    (plan, delta): (&InstallPlan, Delta),
+    tree: &Path,
+    progress: &mut dyn Progress,
+) -> Result<Option<FileIndex>, InstallError> {
+    check_space(layout, plan.needed_bytes_of(delta.written_bytes))?;
+    make_dir(tree)?;
+    match delta::unpack(delta, fetcher, &plan.resolved, tree, progress) {
+        Ok(index) => Ok(Some(index)),
+        Err(source @ (UnpackError::Write { .. } | UnpackError::Dest { .. })) => {
+            let spec = plan.resolved.spec.clone();
+            Err(InstallError::Unpack { spec, source: source.into() })
+        }
+        Err(_other) => record::remove(tree).map(|()| None).map_err(InstallError::Record),
+    }
+}
+
+/// Makes sure that what is written fits on the disk.
+fn check_space(layout: &Layout, needed_bytes: u64) -> Result<(), InstallError> {
     let path = layout.base().to_owned();
     let stat = rustix::fs::statvfs(&path)
         .map_err(|errno| InstallError::AskSpace { path: path.clone(), source: errno.into() })?;
     let free_bytes = stat.f_bavail.saturating_mul(stat.f_frsize);
-    let needed_bytes = plan.needed_bytes();
     if needed_bytes > free_bytes {
         return Err(InstallError::Space { path, needed_bytes, free_bytes });
     }
     Ok(())
-}
-
-fn download(
-    layout: &Layout,
-    fetcher: &Fetcher,
-    plan: &InstallPlan,
-    progress: &mut dyn Progress,
-) -> Result<Vec<PathBuf>, InstallError> {
-    let mut blobs = Vec::new();
-    let mut before = 0;
-    for piece in &plan.resolved.pieces {
-        let mut last = 0;
-        let mut downloaded = |bytes| {
-            last = bytes;
-            progress.downloaded(before + bytes);
-        };
-        let added = blob::add(fetcher, piece, &layout.store(), &mut downloaded);
-        let spec = || plan.resolved.spec.clone();
-        blobs.push(
-            added
-                .map_err(|source| InstallError::Download { spec: spec(), source: source.into() })?,
-        );
-        before += last;
-    }
-    Ok(blobs)
 }
 
 fn unpack(
@@ -249,70 +249,4 @@ fn assemble(parts: &[PathBuf], archive: &Path) -> io::Result<PathBuf> {
     out.flush()?;
     out.rewind()?;
     Ok(archive.to_owned())
-}
-
-fn check_runtime_yml(spec: &RuntimeSpec, tree: &Path) -> Result<(), InstallError> {
-    let path = tree.join("runtime.yml");
-    let no_file = |source| InstallError::NoRuntimeYml { spec: spec.clone(), source };
-    let metadata = path.symlink_metadata().map_err(no_file)?;
-    if !metadata.is_file() {
-        return Err(no_file(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")));
-    }
-    let text = fs::read_to_string(&path).map_err(no_file)?;
-    let document = runtime_yml::parse(&text)
-        .map_err(|source| InstallError::RuntimeYml { spec: spec.clone(), source: source.into() })?;
-    if document.name != spec.name.as_str() || document.version != spec.version.to_string() {
-        let found = format!("{}@{}", document.name, document.version);
-        return Err(InstallError::OtherRuntime { spec: spec.clone(), found });
-    }
-    Ok(())
-}
-
-/// Writes the index and the record that holds as soon as the folder has its name.
-fn write_state(layout: &Layout, next: &Record, index: &FileIndex) -> Result<(), InstallError> {
-    let spec = RuntimeSpec { name: next.name.clone(), version: next.version };
-    let write = |path: PathBuf, json: Result<Vec<u8>, serde_json::Error>| {
-        let bytes = json.map_err(|source| RecordError::Parse { path: path.clone(), source })?;
-        record::write_file(&path, &bytes)
-    };
-    write(layout.index(&spec, next.archive), serde_json::to_vec(index))
-        .and_then(|()| write(layout.next_record(&spec), serde_json::to_vec_pretty(next)))
-        .map_err(InstallError::Record)
-}
-
-/// Flushes everything on the tree's filesystem at once: file by file takes many times as long.
-fn flush(tree: &Path) -> Result<(), InstallError> {
-    let error = |source| InstallError::Flush { path: tree.to_owned(), source };
-    let dir = fs::File::open(tree).map_err(error)?;
-    rustix::fs::syncfs(&dir).map_err(|errno| error(errno.into()))
-}
-
-/// Gives the staged tree its name. What had the name takes its place in `.staging`.
-fn place(layout: &Layout, spec: &RuntimeSpec) -> Result<(), InstallError> {
-    let (from, to) = (layout.staged_tree(spec), layout.install(spec));
-    let error = |source| InstallError::Place { path: to.clone(), source };
-    let flags = match to.symlink_metadata() {
-        Ok(_) => RenameFlags::EXCHANGE,
-        Err(absent) if absent.kind() == io::ErrorKind::NotFound => RenameFlags::NOREPLACE,
-        Err(other) => return Err(error(other)),
-    };
-    match rustix::fs::renameat_with(CWD, &from, CWD, &to, flags) {
-        // Some filesystems know no flags. A plain rename never replaces a folder with something in it.
-        Err(rustix::io::Errno::INVAL) if flags == RenameFlags::NOREPLACE => {
-            fs::rename(&from, &to).map_err(error)?;
-        }
-        renamed => renamed.map_err(|errno| error(errno.into()))?,
-    }
-    if flags == RenameFlags::EXCHANGE {
-        // What had the name is deleted once no job runs in it.
-        record::move_to_wait(layout, spec, &from).map_err(InstallError::Record)?;
-    }
-    record::sync_dir(layout.base()).map_err(InstallError::Record)
-}
-
-/// Makes a folder that everyone may read, whatever the umask.
-fn make_dir(path: &Path) -> Result<(), InstallError> {
-    fs::create_dir_all(path)
-        .and_then(|()| fs::set_permissions(path, PermissionsExt::from_mode(0o755)))
-        .map_err(|source| InstallError::MakeFolder { path: path.to_owned(), source })
 }

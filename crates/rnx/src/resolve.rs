@@ -7,6 +7,7 @@ use rnx_spec::{Digest, Platform, RuntimeSpec, SourceUrl};
 use rnx_store::blob::{BlobRequest, SizeBound};
 
 use crate::config::{RegistryConfig, github_document};
+use crate::install::INDEX_BYTES_MAX;
 
 /// Where a registry is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub struct Resolved {
     pub registry: RegistryLocation,
     /// What is downloaded: the archive, or its parts in order.
     pub pieces: Vec<BlobRequest>,
+    /// The index of the archive, where the registry names one.
+    pub index: Option<BlobRequest>,
     pub digest: Digest,
     pub size_bytes: u64,
     pub unpacked_bytes: u64,
@@ -108,6 +111,11 @@ pub fn resolve(
         platform: selected.platform,
         registry: location.clone(),
         pieces,
+        index: artifact.files.as_ref().map(|files| BlobRequest {
+            url: files.url.resolve(&location.document),
+            digest: files.digest,
+            size: SizeBound::AtMost(INDEX_BYTES_MAX),
+        }),
         digest: artifact.digest,
         size_bytes: artifact.size_bytes,
         unpacked_bytes: artifact.unpacked_bytes,

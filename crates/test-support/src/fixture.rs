@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use rnx_archive::pack::pack;
 use rnx_archive::tree::Tree;
-use rnx_spec::artifact::{SourceDateEpoch, archive_file, definition_file};
-use rnx_spec::registry::{self, Artifact, Definition, Part, Registry, Release, Requires};
+use rnx_spec::artifact::{SourceDateEpoch, archive_file, definition_file, index_file};
+use rnx_spec::registry::{self, Artifact, Definition, Part, Registry, Release, Requires, SideFile};
 use rnx_spec::runtime_yml::{Mount, Requirements, RuntimeYml};
 use rnx_spec::{Digest, Platform, RuntimeSpec, runtime_yml};
 use sha2::{Digest as _, Sha256};
@@ -99,6 +99,10 @@ impl RegistryFolder {
         let out = fs::File::create(self.path.join(&file)).unwrap();
         let tree = Tree::scan(root).unwrap();
         let packed = pack(&tree, SourceDateEpoch(1), NonZeroUsize::MIN, out).unwrap();
+        let index = index_file(spec, platform);
+        let text = serde_json::to_vec(&packed.index).unwrap();
+        fs::write(self.path.join(&index), &text).unwrap();
+        let digest = Digest::from_bytes(Sha256::digest(&text).into());
         Artifact {
             url: file.parse().unwrap(),
             parts: Vec::new(),
@@ -106,7 +110,7 @@ impl RegistryFolder {
             size_bytes: packed.size_bytes,
             unpacked_bytes: packed.unpacked_bytes,
             entries: packed.entries,
-            files: None,
+            files: Some(SideFile { url: index.parse().unwrap(), digest }),
             sbom: None,
             requires: Requires::default(),
         }

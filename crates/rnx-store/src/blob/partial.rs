@@ -24,9 +24,14 @@ pub(super) struct Partial {
     etag: Option<String>,
 }
 
+/// Returns where the bytes that have come so far are.
+pub(super) fn path(dir: &Path, digest: Digest) -> PathBuf {
+    dir.join(format!("{}.partial", digest.hex()))
+}
+
 impl Partial {
     pub(super) fn open(dir: &Path, digest: Digest) -> Result<Self, AddBlobError> {
-        let path = dir.join(format!("{}.partial", digest.hex()));
+        let path = path(dir, digest);
         let etag_path = dir.join(format!("{}.etag", digest.hex()));
         let error = |source| AddBlobError::Write { path: path.clone(), source };
         let mut file = OpenOptions::new()

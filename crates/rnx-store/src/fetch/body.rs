@@ -90,8 +90,9 @@ fn opened_range(response: Response<Body>, asked: Range<'_>) -> Result<Opened, Op
     } else {
         (0, announced, announced)
     };
+    let is_whole = status == StatusCode::OK;
     let reader = Box::new(response.into_body().into_reader());
-    Ok(Opened { reader, offset, announced_bytes, total_bytes, etag })
+    Ok(Opened { reader, offset, is_whole, announced_bytes, total_bytes, etag })
 }
 
 /// Reads `bytes START-LAST/TOTAL`, the last of which may be `*` (RFC 9110, 14.4), as start, end and total.
@@ -136,6 +137,7 @@ fn open_file(path: &std::path::Path, range: Range<'_>) -> io::Result<Opened> {
     Ok(Opened {
         reader: Box::new(file.take(left)),
         offset,
+        is_whole: range == Range::default(),
         announced_bytes: Some(left),
         total_bytes: Some(length),
         etag: None,

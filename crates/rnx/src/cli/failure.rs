@@ -10,7 +10,6 @@ use rnx::record::RecordError;
 use rnx::registry::LoadRegistryError;
 use rnx::remove::RemoveError;
 use rnx::verify::VerifyError;
-use rnx_archive::unpack::UnpackError;
 use rnx_spec::registry::SelectError;
 use rnx_store::blob::AddBlobError;
 use rnx_store::fetch::{OpenError, ReadAllError};
@@ -30,7 +29,15 @@ pub(crate) trait Classified: Error {
 pub(crate) fn failure(error: &impl Classified) -> Failure {
     let mut failure = Failure::new(error.status(), &error);
     failure.hints = error.hints();
-    if denied(error) {
+    if has_cause(error, &[io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded]) {
+        failure.hints.push(
+            "the disk is full: make room (`rnx runtime gc` shows what can go), or use another with `--base DIR`".to_owned(),
+        );
+    }
+    if has_cause(error, &[io::ErrorKind::ReadOnlyFilesystem]) {
+        failure.hints.push("the disk is read-only: use another with `--base DIR`".to_owned());
+    }
+    if has_cause(error, &[io::ErrorKind::PermissionDenied]) {
         failure.hints.push(
             "the folder belongs to another user: use sudo, or your own with `--base DIR`"
                 .to_owned(),
@@ -39,12 +46,12 @@ pub(crate) fn failure(error: &impl Classified) -> Failure {
     failure
 }
 
-/// Whether the innermost cause is a missing permission.
-fn denied(error: &impl Error) -> bool {
+/// Whether one of the causes is of such a kind.
+fn has_cause(error: &impl Error, kinds: &[io::ErrorKind]) -> bool {
     let mut cause = error.source();
     while let Some(inner) = cause {
         let io = inner.downcast_ref::<io::Error>();
-        if io.is_some_and(|io| io.kind() == io::ErrorKind::PermissionDenied) {
+        if io.is_some_and(|io| kinds.contains(&io.kind())) {
             return true;
         }
         cause = inner.source();
@@ -114,18 +121,8 @@ impl Classified for InstallError {
     fn status(&self) -> ExitStatus {
         match self {
             Self::Download { source, .. } => download_status(source),
-            Self::Unpack { source, .. } => match source.as_ref() {
-                UnpackError::Open { .. }
-                | UnpackError::ReadArchive { .. }
-                | UnpackError::Dest { .. }
-                | UnpackError::DestNotEmpty { .. }
-                | UnpackError::Write { .. } => ExitStatus::Host,
-                _ => ExitStatus::Integrity,
-            },
-            Self::NoRuntimeYml { .. } | Self::RuntimeYml { .. } | Self::OtherRuntime { .. } => {
-                ExitStatus::Integrity
-            }
-            _ => ExitStatus::Host,
+            _ if self.is_of_host() => ExitStatus::Host,
+            _ => ExitStatus::Integrity,
         }
     }
 

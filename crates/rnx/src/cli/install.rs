@@ -1,5 +1,8 @@
 //! `rnx runtime install`.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
 use rnx::failure::{ExitStatus, Failure};
 use rnx::install::{self, InstallPlan, Outcome};
 use rnx::list::{self, FindError, Origin};
@@ -12,8 +15,11 @@ use serde::Serialize;
 
 use crate::cli::context::{Context, OpenRegistry, request};
 use crate::cli::failure::failure;
-use crate::cli::progress::Shown;
+use crate::cli::progress::Bars;
 use crate::cli::render;
+
+/// So many runtimes are downloaded at a time; they are unpacked one after the other.
+const INSTALLS_MAX: usize = 4;
 
 /// Install runtimes
 #[derive(Debug, clap::Args)]
@@ -74,10 +80,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
         let text: String = plans.iter().map(|(_, plan)| plan.to_string()).collect();
         return render::print(&text).map(|()| ExitStatus::Done);
     }
-    let mut outcomes = Vec::new();
-    for (registry, plan) in &plans {
-        outcomes.push(install_one(context, registry, plan, args.json)?);
-    }
+    plans.sort_by(|(_, a), (_, b)| a.dir.cmp(&b.dir));
+    plans.dedup_by(|(_, a), (_, b)| a.dir == b.dir);
+    let outcomes = install_all(context, &plans, args.json)?;
     if args.json {
         let results: Vec<Installed<'_>> = plans
             .iter()
@@ -188,25 +193,61 @@ fn say_unknown(host: &Host, plans: &[(&OpenRegistry, InstallPlan)]) {
     }
 }
 
+/// Installs side by side, and lets those go on that can when one fails.
+fn install_all(
+    context: &Context,
+    plans: &[(&OpenRegistry, InstallPlan)],
+    quiet: bool,
+) -> Result<Vec<Outcome>, Failure> {
+    let bars = Bars::new();
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut ended = Vec::new();
+        while let at = next.fetch_add(1, Ordering::Relaxed)
+            && let Some((registry, plan)) = plans.get(at)
+        {
+            ended.push((at, install_one(context, registry, plan, (&bars, quiet))));
+        }
+        ended
+    };
+    let mut ended: Vec<_> = thread::scope(|scope| {
+        let workers: Vec<_> =
+            (0..plans.len().min(INSTALLS_MAX)).map(|_| scope.spawn(work)).collect();
+        let joined = workers
+            .into_iter()
+            .map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        joined.flatten().collect()
+    });
+    ended.sort_by_key(|(at, _)| *at);
+    let (done, failed): (Vec<_>, Vec<_>) =
+        ended.into_iter().map(|(_, outcome)| outcome).partition(Result::is_ok);
+    let mut failed: Vec<Failure> = failed.into_iter().filter_map(Result::err).collect();
+    // The last one is told as the command's own.
+    let last = failed.pop();
+    for failure in failed {
+        anstream::eprint!("{}", render::shown_lines(&failure.to_string()));
+    }
+    match last {
+        Some(failure) => Err(failure),
+        None => Ok(done.into_iter().filter_map(Result::ok).collect()),
+    }
+}
+
 fn install_one(
     context: &Context,
     registry: &OpenRegistry,
     plan: &InstallPlan,
-    quiet: bool,
+    (bars, quiet): (&Bars, bool),
 ) -> Result<Outcome, Failure> {
-    let mut shown = Shown::new(plan);
+    let mut shown = bars.add(plan);
     let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let outcome = install::install(&context.layout, &registry.fetcher, plan, &now, &mut shown);
-    shown.finish();
-    let outcome = outcome.map_err(|error| failure(&error))?;
-    if !quiet {
-        let spec = &plan.resolved.spec;
-        match outcome {
-            Outcome::Installed => {
-                anstream::eprintln!("Installed {spec} in {}", plan.dir.display());
-            }
-            Outcome::AlreadyInstalled => anstream::eprintln!("{spec} is already installed"),
-        }
-    }
-    Ok(outcome)
+    let spec = &plan.resolved.spec;
+    let text = match outcome {
+        Ok(Outcome::Installed) => format!("Installed {spec} in {}", plan.dir.display()),
+        Ok(Outcome::AlreadyInstalled) => format!("{spec} is already installed"),
+        Err(_) => String::new(),
+    };
+    shown.finish((!quiet && outcome.is_ok()).then_some(&*text));
+    outcome.map_err(|error| failure(&error))
 }

@@ -31,10 +31,13 @@ impl InstallPlan {
     pub fn needed_bytes(&self) -> u64 {
         let resolved = &self.resolved;
         let copies = if resolved.pieces.len() > 1 { 2 } else { 1 };
-        resolved
-            .unpacked_bytes
-            .saturating_add(resolved.entries.saturating_mul(BLOCK_BYTES))
+        self.needed_bytes_of(resolved.unpacked_bytes)
             .saturating_add(resolved.size_bytes.saturating_mul(copies))
+    }
+
+    /// Returns how much space the install takes if so many bytes of files are written, and nothing else.
+    pub fn needed_bytes_of(&self, written_bytes: u64) -> u64 {
+        written_bytes.saturating_add(self.resolved.entries.saturating_mul(BLOCK_BYTES))
     }
 }
 

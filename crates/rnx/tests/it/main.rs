@@ -7,3 +7,4 @@ mod job;
 mod keep;
 mod network;
 mod rnx;
+mod share;
