@@ -29,6 +29,7 @@ use crate::closure::CopyStep;
 use crate::definitions::Definition;
 use crate::rootfs::Provisioning;
 use crate::runtime_tests::TestOutcome;
+use crate::sources::SourceMirror;
 
 pub use self::error::BuildError;
 pub use self::prepare::Prepared;
@@ -40,6 +41,8 @@ pub struct Workshop<'a> {
     /// Where the files of releases and the logs go.
     pub dist: &'a Path,
     pub provisioning: Provisioning<'a>,
+    /// Is asked for sources first.
+    pub source_mirror: Option<&'a SourceMirror>,
     pub environment: &'a HostEnvironment,
     /// Whether a build installs what `versions.lock` says, and refuses anything else.
     pub locked: bool,

@@ -52,6 +52,8 @@ pub enum BaseChoice {
 pub struct Source {
     pub url: SourceUrl,
     pub sha256: Digest,
+    /// The exact size, where the manifest names it.
+    pub size_bytes: Option<u64>,
     /// The name in `/joblet/sources`; the URL's last segment by default.
     pub file: String,
     /// The platforms that need it; all if empty.

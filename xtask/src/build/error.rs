@@ -38,8 +38,8 @@ pub enum BuildError {
     Busy { path: PathBuf },
     #[error("failed to read what the build starts from")]
     Inputs { source: ReadInputsError },
-    #[error("failed to fetch the source `{file}`")]
-    Source { file: String, source: Box<FetchSourceError> },
+    #[error("failed to fetch a source")]
+    Source { source: Box<FetchSourceError> },
     #[error("failed to prepare the chroot")]
     Stage { source: StageError },
     #[error("failed to write beside the build")]
@@ -111,10 +111,7 @@ impl BuildError {
         let leaves_a_chroot = self.leaves_a_chroot();
         let mut failure = match &self {
             Self::Base { source } => source.failure(),
-            Self::Source { source, .. } => {
-                let status = source.status();
-                Failure::new(status, &self)
-            }
+            Self::Source { source } => source.explain(Failure::new(source.status(), &self)),
             Self::Lock { .. }
             | Self::Log { .. }
             | Self::Stage { .. }

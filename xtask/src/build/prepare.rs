@@ -205,11 +205,10 @@ fn fetch(
 ) -> Result<(), BuildError> {
     let blobs = workshop.provisioning.cache_dir.join("sources");
     let options = workshop.provisioning.fetch;
-    let file = source.file.clone();
     let mut progress =
         |bytes: u64| on(Event::Step(format!("fetching {}: {} MiB", source.file, bytes >> 20)));
-    let blob = sources::fetch(source, &blobs, options, &mut progress)
-        .map_err(|source| BuildError::Source { file, source: Box::new(source) })?;
+    let blob = sources::fetch(source, &blobs, (workshop.source_mirror, options), &mut progress)
+        .map_err(|source| BuildError::Source { source: Box::new(source) })?;
     fs_err::copy(blob, work.sources().join(&source.file))
         .map(|_bytes| ())
         .map_err(|source| BuildError::Log { source })

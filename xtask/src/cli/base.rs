@@ -9,6 +9,7 @@ use rnx_spec::bases::Bases;
 use rnx_store::fetch::{FetchOptions, Proxies};
 use xtask::rootfs::identity::BuildIdentity;
 use xtask::rootfs::{self, Progress, Provisioning, ResolvedBase};
+use xtask::sources::{ParseMirrorError, SourceMirror};
 use xtask::{definitions, host};
 
 use crate::cli::Global;
@@ -39,6 +40,9 @@ pub(crate) struct Settings {
     /// The mirror of Debian bases that name none
     #[arg(long, value_name = "URL", env = "RNX_DEBIAN_MIRROR")]
     debian_mirror: Option<String>,
+    /// Ask this folder or URL for sources first; files are named by their sha256, or as the manifest names them
+    #[arg(long, value_name = "DIR|URL", env = "RNX_SOURCE_MIRROR")]
+    source_mirror: Option<String>,
 }
 
 /// Makes the base.
@@ -87,6 +91,15 @@ impl Settings {
     /// Returns the mirror of Debian bases that name none.
     pub(crate) fn debian_mirror(&self) -> Option<&str> {
         self.debian_mirror.as_deref()
+    }
+
+    /// Returns where sources are asked for first.
+    pub(crate) fn source_mirror(&self) -> Result<Option<SourceMirror>, Failure> {
+        let text = self.source_mirror.as_deref().filter(|text| !text.is_empty());
+        text.map(str::parse).transpose().map_err(|error: ParseMirrorError| {
+            Failure::new(ExitStatus::Usage, &error)
+                .hint("a folder, or a URL: `--source-mirror`, or RNX_SOURCE_MIRROR")
+        })
     }
 
     /// Returns the folder for reusable data.

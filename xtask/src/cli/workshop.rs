@@ -20,6 +20,7 @@ use xtask::definitions::{self, Definition, LoadDefinitionError};
 use xtask::host;
 use xtask::rootfs::Provisioning;
 use xtask::rootfs::identity::BuildIdentity;
+use xtask::sources::SourceMirror;
 use xtask::validate::{self, SyntaxCache};
 
 use super::base::{Settings, fetch_options};
@@ -40,6 +41,7 @@ pub(crate) struct Process {
     debian_mirror: Option<String>,
     network_env: Vec<(OsString, OsString)>,
     fetch: FetchOptions,
+    source_mirror: Option<SourceMirror>,
     environment: HostEnvironment,
     interrupted: Arc<AtomicBool>,
 }
@@ -65,6 +67,7 @@ impl Process {
             debian_mirror: settings.debian_mirror().map(str::to_owned),
             network_env: host::network_env(std::env::vars_os()),
             fetch: fetch_options()?,
+            source_mirror: settings.source_mirror()?,
             environment: HostEnvironment::pick(|name| std::env::var(name).ok(), Path::is_file),
             interrupted: Arc::default(),
         })
@@ -84,6 +87,7 @@ impl Process {
                 network_env: &self.network_env,
                 fetch: &self.fetch,
             },
+            source_mirror: self.source_mirror.as_ref(),
             environment: &self.environment,
             locked: false,
             interrupted: &self.interrupted,

@@ -12,4 +12,5 @@ mod locked;
 mod new;
 mod registry_races;
 mod schema;
+mod sources;
 mod validate;

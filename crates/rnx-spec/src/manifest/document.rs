@@ -107,6 +107,9 @@ struct SourceDocument {
     /// What `sha256sum` prints for the file.
     #[schemars(regex(pattern = r"^(sha256:)?[0-9a-fA-F]{64}$"))]
     sha256: String,
+    /// How many bytes the file has; a server that sends more is not listened to.
+    #[schemars(range(min = 1))]
+    size_bytes: Option<u64>,
     /// The file's name in `/joblet/sources`; the last part of the URL by default.
     #[schemars(regex(pattern = r"^(?!\.\.?$)[^/\u0000-\u001f\u007f-\u009f]+$"))]
     file: Option<String>,

@@ -10,8 +10,10 @@ use super::{Limits, Need, RuntimeTest, Source, lower, read, rules};
 use crate::diagnostic::codes;
 use crate::{Digest, SourceUrl};
 
-const SOURCE_KEYS: [&str; 4] = ["url", "sha256", "file", "platforms"];
+const SOURCE_KEYS: [&str; 5] = ["url", "sha256", "size_bytes", "file", "platforms"];
 const TEST_KEYS: [&str; 6] = ["name", "run", "stdout", "status", "needs", "timeout_s"];
+/// JSON's integers are exact up to here.
+const SOURCE_BYTES_MAX: u64 = (1 << 53) - 1;
 const LIMIT_KEYS: [&str; 3] = ["unpacked", "archive", "build_minutes"];
 
 /// The seconds that a test may take if it does not say.
@@ -66,6 +68,8 @@ fn source(report: &mut Report<'_>, item: &Node) -> Option<Source> {
             .map_err(|e| report.error(codes::SOURCE_DIGEST_INVALID, &node.span, e.to_string()))
             .ok()
     });
+    let size_bytes = get(map, "size_bytes")
+        .and_then(|node| read::integer(report, node, "`size_bytes`", 1..=SOURCE_BYTES_MAX));
     let file = get(map, "file");
     let name = match file {
         Some(node) => read::text(report, node, "`file`"),
@@ -86,7 +90,7 @@ fn source(report: &mut Report<'_>, item: &Node) -> Option<Source> {
         .map(|node| lower::platforms(report, node, "`platforms`"))
         .unwrap_or_default();
     refuse_unknown(report, map, &SOURCE_KEYS);
-    Some(Source { url: url?, sha256: sha256?, file: name?, platforms })
+    Some(Source { url: url?, sha256: sha256?, size_bytes, file: name?, platforms })
 }
 
 pub(super) fn environment(report: &mut Report<'_>, node: &Node) -> BTreeMap<String, String> {
