@@ -240,13 +240,13 @@ impl FromStr for Request {
 impl fmt::Display for VersionRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Version { major, minor, patch } = self.from;
-        let Some(below) = self.below else {
+        let Some(end) = self.below else {
             return match self.from {
                 from if from == Self::ALL.from => write!(f, "*"),
                 from => write!(f, ">={from}"),
             };
         };
-        let below = Some(below);
+        let below = self.below;
         let compatible = Partial { major, minor: Some(minor), patch: Some(patch) };
         if patch == 0 && below == after_minor(major, minor) {
             write!(f, "{major}.{minor}")
@@ -257,7 +257,7 @@ impl fmt::Display for VersionRange {
         } else if below == after_minor(major, minor) {
             write!(f, "~{}", self.from)
         } else {
-            write!(f, ">={},<{}", self.from, below.unwrap_or(self.from))
+            write!(f, ">={},<{end}", self.from)
         }
     }
 }
