@@ -45,15 +45,19 @@ impl fmt::Display for Outcome {
 
 /// Programs from PyPI, and the folder of the environment that they are installed in.
 pub const PYTHON_TOOLS: [&str; 2] = ["check-jsonschema", "zizmor"];
+/// Libraries that tests call through Python, and the modules that show whether they are there.
+pub const PYTHON_LIBRARIES: [&str; 1] = ["cyclonedx-python-lib[json-validation]"];
+pub const PYTHON_MODULES: &str = "import cyclonedx, jsonschema";
 pub const PYTHON_DIR: &str = "target/python";
 
-/// Returns the command lines that install [`PYTHON_TOOLS`] into [`PYTHON_DIR`] of the repository.
+/// Returns the command lines that install [`PYTHON_TOOLS`] and [`PYTHON_LIBRARIES`] into [`PYTHON_DIR`] of the repository.
 pub fn python_tools() -> [Invocation; 2] {
     [
         Invocation::new("python3").args(["-m", "venv", PYTHON_DIR]),
         Invocation::new(format!("{PYTHON_DIR}/bin/pip"))
             .args(["install", "--quiet", "--disable-pip-version-check"])
-            .args(PYTHON_TOOLS),
+            .args(PYTHON_TOOLS)
+            .args(PYTHON_LIBRARIES),
     ]
 }
 

@@ -16,6 +16,7 @@ pub mod lock;
 pub mod release;
 pub mod rootfs;
 pub mod runtime_tests;
+pub mod sbom;
 pub mod scaffold;
 pub mod sources;
 pub mod tidy;

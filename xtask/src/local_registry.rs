@@ -53,7 +53,8 @@ pub fn write_trial(dir: &Path, built: &Built<'_>) -> Result<PathBuf, WriteRegist
     let filled = registry::insert(&empty, &release(built)?, built.now)
         .map_err(|source| WriteRegistryError::Insert { source })?;
     let archives = built.archives.values().flat_map(|one| [&one.archive, &one.index]);
-    for file in archives.chain([built.definition]) {
+    let sboms = built.archives.values().filter_map(|one| one.sbom.as_ref());
+    for file in archives.chain(sboms).chain([built.definition]) {
         let target = dir.join(file.path.file_name().unwrap_or_default());
         // A link costs nothing; another filesystem wants a copy.
         if fs_err::hard_link(&file.path, &target).is_err() {
@@ -97,11 +98,15 @@ fn artifact(archive: &WrittenArchive) -> Result<Artifact, WriteRegistryError> {
         size_bytes: archive.archive.size_bytes,
         unpacked_bytes: archive.packed.unpacked_bytes,
         entries: archive.packed.entries,
-        files: Some(SideFile { url: reference(&archive.index)?, digest: archive.index.digest }),
-        sbom: None,
+        files: Some(side_file(&archive.index)?),
+        sbom: archive.sbom.as_ref().map(side_file).transpose()?,
         // Only what was found out about an artifact is claimed of it.
         requires: Requires::default(),
     })
+}
+
+fn side_file(file: &Written) -> Result<SideFile, WriteRegistryError> {
+    Ok(SideFile { url: reference(file)?, digest: file.digest })
 }
 
 fn reference(file: &Written) -> Result<UrlReference, WriteRegistryError> {

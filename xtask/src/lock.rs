@@ -1,6 +1,7 @@
 //! `versions.lock`: what a build got, captured inside its chroot and in the tree, and written into the definition.
 
 mod capture;
+pub mod claims;
 mod jars;
 pub mod languages;
 pub mod observed;

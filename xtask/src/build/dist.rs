@@ -12,6 +12,8 @@ use rnx_spec::{Digest, Platform, RuntimeSpec};
 use rnx_store::guard::{LockError, StoreGuard};
 use sha2::{Digest as _, Sha256};
 
+use crate::sbom::Sbom;
+
 /// The file in `dist/` that `sha256sum -c` reads.
 pub const SUMS_FILE: &str = "SHA256SUMS";
 
@@ -28,6 +30,8 @@ pub struct Written {
 pub struct WrittenArchive {
     pub archive: Written,
     pub index: Written,
+    /// Written last, since it names the archive's digest.
+    pub sbom: Option<Written>,
     pub packed: Packed,
 }
 
@@ -40,8 +44,8 @@ pub enum WriteDistError {
     Pack { path: PathBuf, source: PackError },
     #[error("`{name}` cannot be a folder of an archive")]
     Folder { name: String, source: PathError },
-    #[error("failed to write the index `{}`", path.display())]
-    Index { path: PathBuf, source: serde_json::Error },
+    #[error("failed to write `{}`", path.display())]
+    Json { path: PathBuf, source: serde_json::Error },
     #[error("failed to wait for another build that writes into `dist`")]
     Lock { source: LockError },
     #[error("failed to write into `dist`")]
@@ -67,7 +71,20 @@ pub fn write_runtime(
     let path = dist.join(artifact::archive_file(spec, platform));
     let (archive, packed) = write_archive(&tree, epoch, &path)?;
     let index = write_index(&packed, &dist.join(artifact::index_file(spec, platform)))?;
-    Ok(WrittenArchive { archive, index, packed })
+    Ok(WrittenArchive { archive, index, sbom: None, packed })
+}
+
+/// Writes what is in the archive of a built runtime, beside it.
+pub fn write_sbom(
+    sbom: &Sbom,
+    spec: &RuntimeSpec,
+    platform: Platform,
+    dist: &Path,
+) -> Result<Written, WriteDistError> {
+    let path = dist.join(artifact::sbom_file(spec, platform));
+    let text = serde_json::to_vec_pretty(sbom)
+        .map_err(|source| WriteDistError::Json { path: path.clone(), source })?;
+    write_text(text, path)
 }
 
 /// Packs the definition, as the folder `<name>/` that existing readers expect in it.
@@ -189,12 +206,16 @@ fn write_archive(
 }
 
 fn write_index(packed: &Packed, path: &Path) -> Result<Written, WriteDistError> {
-    let mut text = serde_json::to_vec(&packed.index)
-        .map_err(|source| WriteDistError::Index { path: path.to_owned(), source })?;
+    let text = serde_json::to_vec(&packed.index)
+        .map_err(|source| WriteDistError::Json { path: path.to_owned(), source })?;
+    write_text(text, path.to_owned())
+}
+
+fn write_text(mut text: Vec<u8>, path: PathBuf) -> Result<Written, WriteDistError> {
     text.push(b'\n');
-    replace(path, |file| file.write_all(&text).map_err(write_error))?;
+    replace(&path, |file| file.write_all(&text).map_err(write_error))?;
     Ok(Written {
-        path: path.to_owned(),
+        path,
         digest: Digest::from_bytes(Sha256::digest(&text).into()),
         size_bytes: text.len() as u64,
     })

@@ -64,6 +64,8 @@ pub enum BuildError {
     Tell { source: Box<TellError> },
     #[error("failed to compare with the definition's lock file")]
     LockFile { source: Box<LockFileError> },
+    #[error("`packages` of the manifest says what is not true: {}", wrong.join("; "))]
+    FalseClaims { wrong: Vec<String> },
     #[error("versions.lock says nothing of {spec} for {platform}")]
     NotLocked { spec: RuntimeSpec, platform: Platform },
     #[error("{} package(s) that versions.lock names cannot be had: {}", gone.len(), gone.join(", "))]
@@ -91,6 +93,7 @@ impl BuildError {
             Self::Script { source, .. } => !matches!(**source, ScriptError::Interrupted),
             Self::LockedGone { .. }
             | Self::NotAsLocked { .. }
+            | Self::FalseClaims { .. }
             | Self::NoTree { .. }
             | Self::NoRuntimeYml { .. }
             | Self::Contradiction { .. }

@@ -17,6 +17,7 @@ use crate::definitions::Definition;
 use crate::lock::{self, Subject, Told};
 use crate::rootfs;
 use crate::runtime_tests::{self, TestOutcome};
+use crate::sbom::{self, Sbom};
 
 /// What a script's tree became.
 pub(super) struct Finished {
@@ -64,6 +65,8 @@ pub(super) fn finish(
         }
     }
 
+    check_claims(definition, &told.lock, on)?;
+
     on(Event::Step("auditing".to_owned()));
     let warnings = audit_tree(&tree, &spec, platform, workshop, prepared)?;
 
@@ -75,13 +78,17 @@ pub(super) fn finish(
         dist::write_runtime(&tree, &spec, platform, (epoch, &staged)).map_err(dist_error)?;
     check_limits(definition, &archive)?;
 
+    let sbom = sbom(definition, platform, (&told, &tree), &archive)?;
+    archive.sbom = Some(dist::write_sbom(&sbom, &spec, platform, &staged).map_err(dist_error)?);
+
     let tests = test(definition, &archive, prepared, on)?;
     if tests.iter().any(TestOutcome::failed) {
         return Err(BuildError::TestsFailed { spec, platform, tests });
     }
 
-    let files = &mut [&mut archive.archive, &mut archive.index, &mut packed_definition];
-    dist::publish(workshop.dist, files).map_err(dist_error)?;
+    let mut files = vec![&mut archive.archive, &mut archive.index, &mut packed_definition];
+    files.extend(&mut archive.sbom);
+    dist::publish(workshop.dist, &mut files).map_err(dist_error)?;
     let lock = told.lock;
     Ok(Finished { archive, definition: packed_definition, copied, warnings, tests, lock, unlocked })
 }
@@ -103,6 +110,37 @@ fn tell(
         base: (&prepared.base_name, prepared.base_digest),
     };
     lock::tell(&subject).map_err(|source| BuildError::Tell { source: Box::new(source) })
+}
+
+/// Fails over what the manifest says is inside and is not.
+fn check_claims(
+    definition: &Definition,
+    got: &PlatformLock,
+    on: &mut dyn FnMut(Event<'_>),
+) -> Result<(), BuildError> {
+    let checked = lock::claims::check(&definition.manifest.packages, got);
+    for unread in checked.unread {
+        on(Event::Note(format!(
+            "`packages` says `{unread}`, which is not checked: write NAME==VERSION"
+        )));
+    }
+    let wrong = checked.wrong;
+    if wrong.is_empty() { Ok(()) } else { Err(BuildError::FalseClaims { wrong }) }
+}
+
+/// Returns the SBOM of a packed tree.
+fn sbom(
+    definition: &Definition,
+    platform: Platform,
+    (told, tree): (&Told, &Path),
+    archive: &WrittenArchive,
+) -> Result<Sbom, BuildError> {
+    let named = told.lock.distro.iter().filter(|one| one.in_tree).map(|one| one.name.as_str());
+    let licenses = sbom::licenses::in_tree(&tree.join("isolated"), named)
+        .map_err(|source| BuildError::Describe { source })?;
+    let archive = archive.archive.digest;
+    let manifest = &definition.manifest;
+    Ok(sbom::document(&sbom::Subject { manifest, platform, told, licenses: &licenses, archive }))
 }
 
 /// Returns what the definition's lock file says otherwise; `None` where it says nothing of this platform.

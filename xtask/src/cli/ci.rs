@@ -65,7 +65,9 @@ pub(crate) fn run(args: &Args, repo: &Path) -> Result<ExitStatus, Failure> {
 /// Installs the programs from PyPI into a folder of their own; does nothing where they are.
 fn install_python_tools(repo: &Path) -> Result<(), Failure> {
     let bin = repo.join(ci::PYTHON_DIR).join("bin");
-    if ci::PYTHON_TOOLS.iter().all(|tool| bin.join(tool).is_file()) {
+    let modules = Invocation::new(bin.join("python")).args(["-c", ci::PYTHON_MODULES]);
+    let has_tools = ci::PYTHON_TOOLS.iter().all(|tool| bin.join(tool).is_file());
+    if has_tools && tool::run(&modules).is_ok() {
         return Ok(());
     }
     for step in ci::python_tools() {

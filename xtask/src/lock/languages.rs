@@ -73,12 +73,18 @@ fn python(root: &Path, path: &Path, metadata: &str, record: &str) -> io::Result<
     };
     let (Some(name), Some(version)) = (field("Name"), field("Version")) else { return Ok(None) };
     let license = field("License-Expression")
-        .or_else(|| field("License").filter(|text| text != "UNKNOWN"))
+        .or_else(|| field("License").filter(|text| names_license(text)))
         .or_else(|| classified(&fields));
     Ok(Some(Found {
         package: package(LanguageKind::Pypi, (name, version), (root, path), digest(&written)),
         license,
     }))
+}
+
+/// Some put the whole text of a licence into the field, of which only the first line is seen here.
+fn names_license(text: &str) -> bool {
+    const NAME_CHARS_MAX: usize = 60;
+    text != "UNKNOWN" && text.chars().count() <= NAME_CHARS_MAX && !text.starts_with("Copyright")
 }
 
 /// `Classifier: License :: OSI Approved :: MIT License` says `MIT License`.

@@ -112,6 +112,7 @@ fn a_build_gives_the_same_bytes_in_another_place_under_another_umask() {
         names,
         [
             format!("tiny-1.0.0-{platform}.files.json"),
+            format!("tiny-1.0.0-{platform}.sbom.json"),
             format!("tiny-1.0.0-{platform}.tar.gz"),
             "tiny-1.0.0.tar.gz".to_owned()
         ]

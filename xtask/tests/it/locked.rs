@@ -1,5 +1,6 @@
 //! `build --locked` on a Debian base, with a package archive that the definition brings along.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use rnx_spec::lock;
@@ -16,28 +17,39 @@ echo "deb [trusted=yes] file:$PWD/archive ./" >/etc/apt/sources.list
 apt-get -q -o APT::Sandbox::User=root update
 apt-get -q -y -o APT::Sandbox::User=root install rnx-tool
 tree=/opt/joblet/runtimes/$RUNTIME_NAME/isolated
-mkdir -p "$tree/usr/share/rnx-tool" "$tree/usr/local/bin"
+mkdir -p "$tree/usr/share/rnx-tool" "$tree/usr/share/doc" "$tree/usr/local/bin"
 cp /usr/share/rnx-tool/version "$tree/usr/share/rnx-tool/"
+cp -r /usr/share/doc/rnx-tool "$tree/usr/share/doc/"
+info=$tree/usr/lib/Idna-3.20.dist-info
+mkdir "$tree/usr/lib" "$info"
+printf 'Name: Idna\nVersion: 3.20\nLicense-Expression: BSD-3-Clause OR MIT\n' >"$info/METADATA"
 cp busybox "$tree/usr/local/bin/cat"
 "#;
 
 const MANIFEST: &str = "name: locked\nversion: 1.0.0\ndescription: a package\nbase: debian-bookworm\n\
     network: none\ntests: [{name: reads, run: [cat, /usr/share/rnx-tool/version]}]\n";
 
-struct Bench {
-    scene: Scene,
+const COPYRIGHT: &str = "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n\n\
+    Files: *\nCopyright: nobody\nLicense: GPL-2+ or Artistic\n";
+
+pub(crate) struct Bench {
+    pub(crate) scene: Scene,
     scratch: tempfile::TempDir,
 }
 
 impl Bench {
     /// Nothing where this machine makes no Debian bases.
-    fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
         let can =
             needs_ranges() && ["busybox", "mmdebstrap", "dpkg-deb"].into_iter().all(needs_program);
         if !can {
             return None;
         }
         let bench = Self { scene: Scene::new(), scratch: tempfile::tempdir().unwrap() };
+        // The person's own bases: a Debian base takes a minute to make, and is made once for all.
+        let bases = own_cache().join("bases");
+        fs_err::create_dir_all(&bases).unwrap();
+        std::os::unix::fs::symlink(bases, bench.scene.cache().join("bases")).unwrap();
         bench.scene.define(
             "debian-bookworm",
             "debootstrap: {suite: bookworm, components: [main], variant: minbase}",
@@ -53,12 +65,12 @@ impl Bench {
         Some(bench)
     }
 
-    fn definition(&self) -> std::path::PathBuf {
+    pub(crate) fn definition(&self) -> PathBuf {
         self.scene.repo().join("runtimes/locked")
     }
 
     /// Fills the archive with these versions of `rnx-tool`, and no other.
-    fn archive(&self, versions: &[&str]) {
+    pub(crate) fn archive(&self, versions: &[&str]) {
         let archive = self.definition().join("archive");
         fs_err::remove_dir_all(&archive).unwrap();
         fs_err::create_dir(&archive).unwrap();
@@ -72,6 +84,8 @@ impl Bench {
             fs_err::create_dir_all(root.join("usr/share/rnx-tool")).unwrap();
             fs_err::write(root.join("DEBIAN/control"), &control).unwrap();
             fs_err::write(root.join("usr/share/rnx-tool/version"), version).unwrap();
+            fs_err::create_dir_all(root.join("usr/share/doc/rnx-tool")).unwrap();
+            fs_err::write(root.join("usr/share/doc/rnx-tool/copyright"), COPYRIGHT).unwrap();
             let file = format!("rnx-tool_{version}_all.deb");
             let built = Command::new("dpkg-deb")
                 .args(["--root-owner-group", "--build"])
@@ -85,17 +99,23 @@ impl Bench {
             let digest: String =
                 Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
             let size = bytes.len();
-            index.push_str(&format!(
+            index.extend([format!(
                 "{control}Filename: ./{file}\nSize: {size}\nSHA256: {digest}\n\n"
-            ));
+            )]);
         }
         fs_err::write(archive.join("Packages"), index).unwrap();
     }
 
-    /// The person's own cache: a Debian base takes a minute to make, and is made once for all.
-    fn xtask(&self, args: &[&str]) -> Ran {
-        ran(self.scene.command(args).env_remove("RNX_CACHE_DIR"))
+    pub(crate) fn xtask(&self, args: &[&str]) -> Ran {
+        ran(&mut self.scene.command(args))
     }
+}
+
+fn own_cache() -> PathBuf {
+    let variable = |name| std::env::var_os(name);
+    let given = variable("RNX_CACHE_DIR").map(PathBuf::from);
+    let (xdg, home) = (variable("XDG_CACHE_HOME"), variable("HOME"));
+    given.or_else(|| xtask::host::cache_dir(xdg.as_deref(), home.as_deref())).unwrap()
 }
 
 #[test]
@@ -113,7 +133,10 @@ fn a_locked_build_installs_the_locked_version_or_names_what_is_gone() {
     let text = fs_err::read_to_string(bench.definition().join("versions.lock")).unwrap();
     let file = lock::parse(&text).unwrap();
     let section = file.platforms.values().next().unwrap();
-    assert_eq!(section.contents().collect::<Vec<_>>(), [("deb", "rnx-tool", "1.0")]);
+    assert_eq!(
+        section.contents().collect::<Vec<_>>(),
+        [("deb", "rnx-tool", "1.0"), ("pypi", "Idna", "3.20")]
+    );
     assert!(section.distro.len() > 50, "the base's packages are told, too");
     assert!(section.distro.iter().any(|one| one.name == "rnx-tool" && one.sha256.is_some()));
 
