@@ -11,7 +11,9 @@ mod doctor;
 mod explain;
 mod lock;
 mod new;
+mod plan;
 mod progress;
+mod release;
 mod rootfs_helper;
 mod schema;
 mod shell;
@@ -20,13 +22,15 @@ mod tidy;
 mod try_run;
 mod validate;
 mod workshop;
+mod yank;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use rnx::failure::{ExitStatus, Failure};
 use xtask::definitions;
+use xtask::git::Git;
 
 /// Validate, build, audit and test Joblet runtimes
 #[derive(Debug, Parser)]
@@ -60,14 +64,18 @@ enum Command {
     /// Print the manual page
     Man,
     New(new::Args),
+    Plan(plan::Args),
+    Release(release::Args),
     #[command(name = "__rootfs", hide = true)]
     RootfsHelper(rootfs_helper::Args),
     Schema(schema::Args),
     Shell(shell::Args),
+    Tag(release::TagArgs),
     Test(test::Args),
     Tidy(tidy::Args),
     Try(try_run::Args),
     Validate(validate::Args),
+    Yank(yank::Args),
 }
 
 /// Runs the command line of this process.
@@ -94,14 +102,33 @@ fn run(cli: &Cli) -> Result<ExitStatus, Failure> {
         Command::Explain(args) => explain::run(args),
         Command::New(args) => new::run(args, &cli.global),
         Command::Lock(args) => lock::run(args, &repo(&cli.global)?),
+        Command::Plan(args) => plan::run(args, &repo(&cli.global)?),
+        Command::Release(args) => release::run(args, &repo(&cli.global)?),
         Command::Man => completions::man(Cli::command()),
         Command::RootfsHelper(args) => rootfs_helper::run(args),
         Command::Tidy(args) => tidy::run(args, &cli.global),
         Command::Schema(args) => schema::run(args, &cli.global),
         Command::Shell(args) => shell::run(args, &repo(&cli.global)?),
+        Command::Tag(args) => release::tag(args, &repo(&cli.global)?),
         Command::Test(args) => test::run(args, &cli.global),
         Command::Try(args) => try_run::run(args, &repo(&cli.global)?),
         Command::Validate(args) => validate::run(args, &cli.global),
+        Command::Yank(args) => yank::run(args, &repo(&cli.global)?),
+    }
+}
+
+/// Returns the time as registries write it.
+pub(crate) fn now() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// Returns the clone around `repo`; a token in the environment, as workflows have it, opens its `https://` remotes.
+pub(crate) fn git_with_token(repo: &Path) -> Git {
+    let git = Git::new(repo);
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|token| !token.is_empty());
+    match ["GITHUB_TOKEN", "GH_TOKEN"].into_iter().find(|name| is_set(name)) {
+        Some(variable) => git.with_token_from(variable),
+        None => git,
     }
 }
 

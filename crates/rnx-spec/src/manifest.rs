@@ -1,5 +1,6 @@
 //! `runtimes/<name>/manifest.yaml`: what an author says about a runtime.
 
+mod bump;
 mod document;
 mod entries;
 mod lower;
@@ -10,6 +11,7 @@ mod syntax;
 
 use std::collections::BTreeMap;
 
+pub use self::bump::{Bump, BumpError, with_version};
 use crate::diagnostic::{Parsed, Span, codes};
 use crate::manifest::report::Report;
 use crate::manifest::syntax::Value;

@@ -84,10 +84,10 @@ pub enum PushRegistryError {
 }
 
 /// The tip of the branch, and the registry there.
-struct Tip {
-    commit: String,
+pub(super) struct Tip {
+    pub(super) commit: String,
     /// `None` where the branch has no registry yet.
-    text: Option<String>,
+    pub(super) text: Option<String>,
 }
 
 /// Why a push did not come through.
@@ -176,7 +176,14 @@ fn changed(tip: &Tip, change: &Change<'_>) -> Result<Option<String>, PushRegistr
 }
 
 impl RegistryBranch {
-    fn read(&self) -> Result<Tip, PushRegistryError> {
+    /// Returns the branch that the remote's `HEAD` names.
+    pub fn on_default_branch(git: Git, remote: &str) -> Result<Self, GitError> {
+        let default = git.remote_refs(remote)?.default_branch;
+        let branch = default.unwrap_or_else(|| "main".to_owned());
+        Ok(Self { git, remote: remote.to_owned(), branch })
+    }
+
+    pub(super) fn read(&self) -> Result<Tip, PushRegistryError> {
         let refspec = format!("+refs/heads/{}:{TIP_REF}", self.branch);
         let fetch =
             ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", &self.remote, &refspec];

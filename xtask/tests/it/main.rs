@@ -11,6 +11,7 @@ mod lock;
 mod locked;
 mod new;
 mod registry_races;
+mod release;
 mod sbom;
 mod schema;
 mod sources;

@@ -1,5 +1,6 @@
 //! Publishers that push the registry of one real repository at the same time.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -24,16 +25,16 @@ struct Forge {
 impl Forge {
     fn new() -> Self {
         let forge = Self { dir: tempfile::tempdir().unwrap() };
-        forge.git(forge.dir.path(), &["init", "--quiet", "--bare", "--initial-branch=main", "hub"]);
+        Self::git(forge.dir.path(), &["init", "--quiet", "--bare", "--initial-branch=main", "hub"]);
         // A forge lets nobody rewrite what is published; were one of us to force, the test would fail loudly.
-        forge.git(&forge.hub(), &["config", "receive.denyNonFastForwards", "true"]);
+        Self::git(&forge.hub(), &["config", "receive.denyNonFastForwards", "true"]);
         let first = forge.clone("first");
         fs_err::write(first.join("README"), "definitions\n").unwrap();
         let empty = registry::write(&Registry::empty(NOW).unwrap());
         fs_err::write(first.join("registry.json"), empty).unwrap();
-        forge.git(&first, &["add", "."]);
-        forge.git(&first, &["commit", "--quiet", "-m", "first"]);
-        forge.git(&first, &["push", "--quiet", "origin", "HEAD:main"]);
+        Self::git(&first, &["add", "."]);
+        Self::git(&first, &["commit", "--quiet", "-m", "first"]);
+        Self::git(&first, &["push", "--quiet", "origin", "HEAD:main"]);
         forge
     }
 
@@ -43,16 +44,16 @@ impl Forge {
 
     fn clone(&self, name: &str) -> PathBuf {
         let hub = self.hub().to_str().unwrap().to_owned();
-        self.git(self.dir.path(), &["clone", "--quiet", &hub, name]);
+        Self::git(self.dir.path(), &["clone", "--quiet", &hub, name]);
         let clone = self.dir.path().join(name);
         for (key, value) in [("user.name", name), ("user.email", "a@example.org"), ("gc.auto", "0")]
         {
-            self.git(&clone, &["config", key, value]);
+            Self::git(&clone, &["config", key, value]);
         }
         clone
     }
 
-    fn git(&self, dir: &Path, args: &[&str]) -> String {
+    fn git(dir: &Path, args: &[&str]) -> String {
         let mut git = Command::new("git");
         git.arg("-C").arg(dir).args(args).env("GIT_CONFIG_GLOBAL", "/dev/null");
         let output = git.output().unwrap();
@@ -69,7 +70,7 @@ impl Forge {
     }
 
     fn registry(&self) -> Registry {
-        let text = self.git(&self.hub(), &["cat-file", "blob", "main:registry.json"]);
+        let text = Self::git(&self.hub(), &["cat-file", "blob", "main:registry.json"]);
         let registry = registry::parse(text.as_bytes()).unwrap();
         assert_eq!(registry::write(&registry), text, "what is pushed is in the written form");
         registry
@@ -132,14 +133,14 @@ fn eight_publishers_at_once_lose_no_entry() {
     }
     assert!(races > 0, "nobody raced, so nothing was shown");
     let registry = forge.registry();
-    let versions: Vec<usize> = registry.runtimes().values().map(|v| v.len()).collect();
+    let versions: Vec<usize> = registry.runtimes().values().map(BTreeMap::len).collect();
     assert_eq!(versions, [ROUNDS; PUBLISHERS]);
     let commits = PUBLISHERS * ROUNDS + 1;
-    let count = |args: &[&str]| forge.git(&forge.hub(), args).trim().parse::<usize>().unwrap();
+    let count = |args: &[&str]| Forge::git(&forge.hub(), args).trim().parse::<usize>().unwrap();
     assert_eq!(count(&["rev-list", "--count", "main"]), commits);
     assert_eq!(count(&["rev-list", "--count", "--merges", "main"]), 0);
     assert_eq!(
-        forge.git(&forge.hub(), &["ls-tree", "--name-only", "main"]),
+        Forge::git(&forge.hub(), &["ls-tree", "--name-only", "main"]),
         "README\nregistry.json\n"
     );
 }
@@ -179,8 +180,8 @@ fn a_refusal_that_is_no_race_ends_it_and_is_proposed() {
     let Pushed::Proposed { id, branch, reason } = pushed else { panic!("{pushed:?}") };
     assert!(reason.contains("GH006: Protected branch update failed"), "{reason}");
     assert_eq!(fs_err::read_to_string(forge.hub().join("asked")).unwrap(), "x\n", "asked once");
-    assert_eq!(forge.git(&forge.hub(), &["rev-parse", &branch]).trim(), id);
-    assert_eq!(forge.git(&forge.hub(), &["rev-list", "--count", "main"]).trim(), "1");
+    assert_eq!(Forge::git(&forge.hub(), &["rev-parse", &branch]).trim(), id);
+    assert_eq!(Forge::git(&forge.hub(), &["rev-list", "--count", "main"]).trim(), "1");
 
     // Who may push nowhere hears why.
     forge.hook("echo 'you shall not push' >&2\nexit 1");

@@ -1,4 +1,4 @@
-//! The codes of findings about definitions. A code is never given a new meaning.
+//! The codes of findings. A code is never given a new meaning.
 
 use super::Code;
 
@@ -97,3 +97,12 @@ pub const LIBRARY_ELSEWHERE: Code = Code(364);
 pub const SYMBOL_VERSION_MISSING: Code = Code(365);
 pub const LIBC_MISSING: Code = Code(366);
 pub const SCRIPT_INTERPRETER_MISSING: Code = Code(367);
+
+// A release.
+pub const TREE_NOT_CLEAN: Code = Code(401);
+pub const NOT_ON_DEFAULT_BRANCH: Code = Code(402);
+pub const NOT_UP_TO_DATE: Code = Code(403);
+pub const DEFINITION_HAS_FINDINGS: Code = Code(404);
+pub const VERSION_NOT_HIGHER: Code = Code(405);
+pub const TAG_TAKEN: Code = Code(406);
+pub const LOCK_NOT_FRESH: Code = Code(407);
