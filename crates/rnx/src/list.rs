@@ -33,7 +33,7 @@ pub enum Origin {
 pub enum FindError {
     #[error("`{request}` is not installed")]
     NotInstalled {
-        request: Request,
+        request: Box<Request>,
         /// Other installed versions, the highest first.
         versions: Vec<Version>,
         /// Installed runtimes with a similar name.
@@ -58,7 +58,7 @@ pub fn find(layout: &Layout, request: &Request) -> Result<Installed, FindError> 
     match chosen {
         Some(installed) => Ok(installed.clone()),
         None => Err(FindError::NotInstalled {
-            request: request.clone(),
+            request: request.clone().into(),
             versions: found.iter().map(|installed| installed.spec.version).collect(),
             near: near(layout, name)?,
         }),
