@@ -30,12 +30,14 @@ pub fn files() -> Vec<Generated> {
         path: Path::new("schemas").join(format!("{name}.schema.json")),
         text: format!("{schema:#}\n"),
     };
-    vec![
+    let mut files = vec![
         schema("manifest", manifest::schema()),
         schema("bases", bases::schema()),
         schema("runtime-yml", runtime_yml::schema()),
         Generated { path: PathBuf::from("docs/diagnostics.md"), text: explain::markdown() },
-    ]
+    ];
+    files.extend(rnx::output::schemas().into_iter().map(|(name, value)| schema(name, value)));
+    files
 }
 
 /// Returns the generated files that are missing in `repo`, or not what they should be.

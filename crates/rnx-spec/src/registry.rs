@@ -3,6 +3,7 @@
 //! A [`Registry`] keeps the document as it was read beside the typed view of it. Changes are made in the document, so
 //! that what this program does not know survives a rewrite and what it does not change stays the same bytes.
 
+mod index;
 mod merge;
 mod request;
 mod select;
@@ -13,11 +14,12 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+pub use self::index::{Index, IndexedRelease, IndexedRuntime, ParseIndexError, Places};
 pub use self::merge::{InsertError, MergeError, insert, merge};
 pub use self::request::{
     ParseRequestError, ParseVersionRequestError, Request, VersionRange, VersionRequest,
 };
-pub use self::select::{SelectError, Selected, near_names, select};
+pub use self::select::{LISTED_MAX, SelectError, Selected, near_names, select};
 pub use self::v1::{ParseRegistryError, parse, write};
 pub use self::yank::{YankError, undo_yank, yank};
 use crate::source::UrlReference;

@@ -12,6 +12,7 @@ mod path;
 mod progress;
 mod remove;
 mod render;
+mod search;
 mod verify;
 
 use std::path::PathBuf;
@@ -38,6 +39,9 @@ pub(crate) struct Global {
     /// The base folder of installs, instead of the configured one (also `RNX_BASE`)
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) base: Option<PathBuf>,
+    /// Ask no server: use what is installed, and the copies of registries (also `RNX_OFFLINE`)
+    #[arg(long, global = true)]
+    pub(crate) offline: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -56,6 +60,7 @@ enum Command {
 enum Runtime {
     Install(install::Args),
     List(list::Args),
+    Search(search::Args),
     Info(info::Args),
     Remove(remove::Args),
     Verify(verify::Args),
@@ -90,6 +95,7 @@ fn runtime(command: &Runtime, global: &Global) -> Result<ExitStatus, Failure> {
     match command {
         Runtime::Install(args) => install::run(args, &Context::new(global, args.platform)?),
         Runtime::List(args) => list::run(args, &Context::new(global, args.platform)?),
+        Runtime::Search(args) => search::run(args, &Context::new(global, args.platform)?),
         Runtime::Info(args) => info::run(args, &Context::new(global, args.platform)?),
         Runtime::Remove(args) => remove::run(args, &Context::new(global, None)?),
         Runtime::Verify(args) => verify::run(args, &Context::new(global, None)?),

@@ -51,6 +51,11 @@ impl Failure {
         Self { status, causes: vec![message.into()], hints: Vec::new() }
     }
 
+    /// Says the same of something that the command goes on without.
+    pub fn as_warning(&self) -> String {
+        self.to_string().replacen("error:", "warning:", 1)
+    }
+
     /// Adds advice.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

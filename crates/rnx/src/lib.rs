@@ -1,12 +1,17 @@
 //! The host side of Joblet runtimes.
 
+pub mod access;
 pub mod alias;
 pub mod config;
+pub mod contents;
+pub mod credentials;
 pub mod failure;
+pub mod github;
 pub mod in_use;
 pub mod install;
 pub mod job;
 pub mod list;
+pub mod output;
 pub mod record;
 pub mod registry;
 pub mod remove;

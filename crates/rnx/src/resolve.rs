@@ -2,12 +2,14 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use rnx_spec::registry::{Registry, Request, SelectError, Yank, select};
+use rnx_spec::registry::{Registry, Request, SelectError, Yank, near_names, select};
 use rnx_spec::{Digest, Platform, RuntimeSpec, SourceUrl};
 use rnx_store::blob::{BlobRequest, SizeBound};
 
-use crate::config::{RegistryConfig, github_document};
+use crate::config::{Auth, RegistryConfig, github_document};
+use crate::github::{self, LocateError};
 use crate::install::INDEX_BYTES_MAX;
+use crate::registry::{LoadRegistryError, OpenRegistry};
 
 /// Where a registry is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,8 +18,10 @@ pub struct RegistryLocation {
     pub name: String,
     /// Its `registry.json`.
     pub document: SourceUrl,
-    /// The variable that holds the token for it.
-    pub token_env: Option<String>,
+    /// How to be let in.
+    pub auth: Option<Auth>,
+    /// Whether it is a repository on GitHub, whose API has what its pages show to nobody with a token.
+    pub on_github: bool,
 }
 
 /// A text that means no registry.
@@ -59,7 +63,25 @@ pub fn location(
     if let Some(known) = configured.iter().find(|known| known.name == text) {
         return configured_location(known, folder);
     }
-    let named = |document| RegistryLocation { name: text.to_owned(), document, token_env: None };
+    let found = unnamed(text, configured, folder)?;
+    // Whoever writes out where a configured registry is means that one, with its way in.
+    let same = configured.iter().find(|known| {
+        unnamed(&known.url, &[], folder).is_ok_and(|known| known.document == found.document)
+    });
+    Ok(RegistryLocation { auth: same.and_then(|known| known.auth.clone()), ..found })
+}
+
+fn unnamed(
+    text: &str,
+    configured: &[RegistryConfig],
+    folder: &Path,
+) -> Result<RegistryLocation, LocationError> {
+    let named = |document: SourceUrl| RegistryLocation {
+        name: text.to_owned(),
+        on_github: document.as_str().starts_with(github::RAW),
+        document,
+        auth: None,
+    };
     let unknown = || LocationError::Unknown {
         text: text.to_owned(),
         configured: configured.iter().map(|known| known.name.clone()).collect(),
@@ -82,9 +104,58 @@ pub fn configured_location(
 ) -> Result<RegistryLocation, LocationError> {
     Ok(RegistryLocation {
         name: registry.name.clone(),
-        token_env: registry.auth.as_ref().map(|auth| auth.token_env.clone()),
-        document: location(&registry.url, &[], folder)?.document,
+        auth: registry.auth.clone(),
+        ..unnamed(&registry.url, &[], folder)?
     })
+}
+
+/// A request that a registry does not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    #[error(transparent)]
+    Select(SelectError),
+    #[error(transparent)]
+    Load(Box<LoadRegistryError>),
+}
+
+/// Returns what to install for `request` from `open`. What a copy of the registry misses, its server is asked for once.
+pub fn ask(
+    open: &OpenRegistry,
+    request: &Request,
+    platforms: &[Platform],
+) -> Result<Resolved, AskError> {
+    let once = || {
+        let registry = open.only(&request.name).map_err(|error| AskError::Load(error.into()))?;
+        resolve(&registry, &open.location, request, platforms).map_err(|error| {
+            AskError::Select(match error {
+                SelectError::UnknownRuntime { name, .. } => {
+                    let near = near_names(&name, open.index().runtimes.keys());
+                    SelectError::UnknownRuntime { name, near }
+                }
+                error => error,
+            })
+        })
+    };
+    match once() {
+        Err(AskError::Select(missed)) => match open.look_again() {
+            Ok(true) => once(),
+            // The copy's answer stands where its server cannot be asked.
+            Ok(false) | Err(_) => Err(AskError::Select(missed)),
+        },
+        answer => answer,
+    }
+}
+
+/// Lets everything that `resolved` downloads be asked for where a token is known.
+pub fn locate(open: &OpenRegistry, resolved: &mut Resolved) -> Result<(), LocateError> {
+    if !open.by_api() {
+        return Ok(());
+    }
+    let fetcher = open.fetcher().map_err(LocateError::Access)?;
+    for piece in &mut resolved.pieces {
+        piece.url = github::locate(fetcher, &piece.url)?;
+    }
+    Ok(())
 }
 
 /// Returns what to install for `request` on a host that can use `platforms`, the best first.
@@ -170,7 +241,7 @@ mod tests {
             name: "company".to_owned(),
             url: "https://github.com/mycompany/joblet-runtimes".to_owned(),
             enabled: true,
-            auth: Some(crate::config::Auth { token_env: "T".to_owned() }),
+            auth: Some(Auth { token_env: Some("T".to_owned()), ..Auth::default() }),
         }];
         let raw = "https://raw.githubusercontent.com/mycompany/joblet-runtimes/HEAD/registry.json";
         for (text, expected) in [
@@ -190,8 +261,13 @@ mod tests {
             let found = location(text, &configured, Path::new("/here")).unwrap();
             assert_eq!(found.document.as_str(), expected, "{text}");
         }
-        let company = location("company", &configured, Path::new("/")).unwrap();
-        assert_eq!(company.token_env.as_deref(), Some("T"));
+        for same in ["company", "mycompany/joblet-runtimes"] {
+            let company = location(same, &configured, Path::new("/")).unwrap();
+            assert_eq!(company.auth, configured[0].auth, "{same}");
+            assert!(company.on_github);
+        }
+        let other = location("other/joblet-runtimes", &configured, Path::new("/")).unwrap();
+        assert_eq!(other.auth, None);
         for bad in ["compani", "a/b/c", "ftp://x/y", "a/../b", "../"] {
             let found = location(bad, &configured, Path::new("relative"));
             assert!(found.is_err(), "{bad}: {found:?}");

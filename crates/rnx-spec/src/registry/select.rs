@@ -7,7 +7,7 @@ use super::{Artifact, Registry, Release, Yank};
 use crate::{Platform, RuntimeName, RuntimeSpec, Version};
 
 /// How many versions a message lists at most.
-const LISTED_MAX: usize = 10;
+pub const LISTED_MAX: usize = 10;
 
 /// A release and the artifact of it that a host can use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,24 +2,23 @@
 
 use std::ffi::OsString;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use fs_err as fs;
+use rnx::access::Access;
 use rnx::config::{self, Config, Overrides};
 use rnx::failure::{ExitStatus, Failure};
-use rnx::registry;
-use rnx::resolve::{self, RegistryLocation};
+use rnx::registry::{Freshness, OpenRegistry, Policy};
+use rnx::resolve::{self, AskError, RegistryLocation, Resolved};
 use rnx_spec::Platform;
 use rnx_spec::host::Host;
-use rnx_spec::registry::{ParseRequestError, Registry, Request};
-use rnx_store::fetch::{FetchOptions, Fetcher, OriginToken, Proxies};
+use rnx_spec::registry::{ParseRequestError, Request, SelectError};
+use rnx_store::fetch::Fetcher;
 use rnx_store::layout::Layout;
 
 use crate::cli::Global;
 use crate::cli::failure::failure;
-
-/// Where distributions keep the certificates that they, and their administrators, trust.
-const SYSTEM_CERTIFICATES: [&str; 2] =
-    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
+use crate::cli::render;
 
 /// The surroundings of a command.
 #[derive(Debug)]
@@ -28,18 +27,10 @@ pub(crate) struct Context {
     pub(crate) layout: Layout,
 }
 
-/// A registry that was read, and what reads its artifacts.
-#[derive(Debug)]
-pub(crate) struct OpenRegistry {
-    pub(crate) location: RegistryLocation,
-    pub(crate) registry: Registry,
-    pub(crate) fetcher: Fetcher,
-}
-
 impl Context {
     /// Reads the configuration.
     pub(crate) fn new(global: &Global, platform: Option<Platform>) -> Result<Self, Failure> {
-        let overrides = Overrides { base: global.base.clone(), platform };
+        let overrides = Overrides { base: global.base.clone(), platform, offline: global.offline };
         let is_root = rustix::process::geteuid().is_root();
         let config = config::load(&overrides, &env, is_root)
             .map_err(|error| Failure::new(ExitStatus::Usage, &error))?;
@@ -63,29 +54,158 @@ impl Context {
         Ok((host.platforms(), Some(host)))
     }
 
-    /// Reads the registry that `--registry` names, or all that are configured.
+    /// Opens the registry that `--registry` names, or all that are configured. What cannot be read is a failure.
     pub(crate) fn registries(&self, named: Option<&str>) -> Result<Vec<OpenRegistry>, Failure> {
+        self.locations(named)?.into_iter().map(|location| self.open(location, false)).collect()
+    }
+
+    /// Opens those that can be read, for a command that looks around; says so about the others.
+    pub(crate) fn readable(&self, named: Option<&str>) -> Result<Vec<OpenRegistry>, Failure> {
+        let locations = self.locations(named)?;
+        let alone = locations.len() == 1;
+        let mut registries = Vec::new();
+        for location in locations {
+            match self.open(location, false) {
+                Ok(open) => registries.push(open),
+                Err(failure) if alone => return Err(failure),
+                Err(failure) => {
+                    anstream::eprint!("{}", render::shown_lines(&failure.as_warning()));
+                }
+            }
+        }
+        Ok(registries)
+    }
+
+    /// Opens those that can be read without asking a server, and says nothing about the others.
+    pub(crate) fn kept(&self) -> Result<Vec<OpenRegistry>, Failure> {
+        let policy = Policy { offline: true, ..self.policy(false) };
+        let open = |location| OpenRegistry::open(location, self.access(), policy.clone()).ok();
+        Ok(self.locations(None)?.into_iter().filter_map(open).collect())
+    }
+
+    /// Returns the registries that are meant, in the order in which they are asked.
+    pub(crate) fn locations(&self, named: Option<&str>) -> Result<Vec<RegistryLocation>, Failure> {
         let folder =
             std::env::current_dir().map_err(|error| Failure::new(ExitStatus::Host, &error))?;
         let configured = &self.config.registries;
-        let locations = match named {
-            Some(text) => {
-                let location = resolve::location(text, configured, &folder)
-                    .map_err(|error| location_failure(&error, &folder))?;
-                vec![location]
-            }
-            None => configured
-                .iter()
-                .filter(|registry| registry.enabled)
-                .map(|registry| resolve::configured_location(registry, &folder))
-                .collect::<Result<_, _>>()
-                .map_err(|error| location_failure(&error, &folder))?,
-        };
+        if let Some(text) = named.or(self.config.registry.as_deref()) {
+            let location = resolve::location(text, configured, &folder)
+                .map_err(|error| location_failure(&error, &folder))?;
+            return Ok(vec![location]);
+        }
+        let locations: Vec<_> = configured
+            .iter()
+            .filter(|registry| registry.enabled)
+            .map(|registry| resolve::configured_location(registry, &folder))
+            .collect::<Result<_, _>>()
+            .map_err(|error| location_failure(&error, &folder))?;
         if locations.is_empty() {
             return Err(Failure::message(ExitStatus::Findings, "no registry is configured")
-                .hint("name one with `--registry`, or add it to ~/.rnx/config.yaml"));
+                .hint("name one with `--registry`, or add one: `rnx registry add NAME URL`"));
         }
-        locations.into_iter().map(open).collect()
+        Ok(locations)
+    }
+
+    /// Opens a registry, and says how old what is known of it is, where that is not the usual.
+    pub(crate) fn open(
+        &self,
+        location: RegistryLocation,
+        refresh: bool,
+    ) -> Result<OpenRegistry, Failure> {
+        let open = OpenRegistry::open(location, self.access(), self.policy(refresh))
+            .map_err(|error| failure(&error))?;
+        say_age(&open);
+        Ok(open)
+    }
+
+    fn access(&self) -> Access {
+        let Config { mirrors, ca_bundle, .. } = &self.config;
+        Access { env, mirrors: mirrors.clone(), ca_bundle: ca_bundle.clone() }
+    }
+
+    fn policy(&self, refresh: bool) -> Policy {
+        let Config { cache, ttl, offline, .. } = &self.config;
+        let (cache, now) = (cache.clone(), SystemTime::now());
+        Policy { cache, ttl: *ttl, offline: *offline, refresh, now }
+    }
+}
+
+/// Returns what the first registry that knows the runtime has for the request.
+pub(crate) fn choose<'a>(
+    registries: &'a [OpenRegistry],
+    request: &Request,
+    platforms: &[Platform],
+) -> Result<(&'a OpenRegistry, Resolved), Failure> {
+    let mut first = None;
+    let mut near = Vec::new();
+    for open in registries {
+        match resolve::ask(open, request, platforms) {
+            Ok(resolved) => return Ok((open, resolved)),
+            Err(AskError::Select(SelectError::UnknownRuntime { name, near: these })) => {
+                near.extend(these);
+                first.get_or_insert((open, name));
+            }
+            // Another registry's runtime of the same name is not the one that was meant.
+            Err(AskError::Select(error)) => return Err(failure(&error)),
+            Err(AskError::Load(error)) => return Err(failure(error.as_ref())),
+        }
+    }
+    let Some((open, name)) = first else {
+        return Err(Failure::message(ExitStatus::Findings, "no registry is configured"));
+    };
+    near.dedup();
+    let mut failure = failure(&SelectError::UnknownRuntime { name: name.clone(), near });
+    // An entry that cannot be read may be the one that was meant.
+    let own = format!("runtimes/{name}");
+    for entry in &open.index().unreadable {
+        if entry.place == own || entry.place.starts_with(&format!("{own}/")) {
+            failure.causes.push(format!("`{}` cannot be read: {}", entry.place, entry.reason));
+        }
+    }
+    Err(failure)
+}
+
+/// Returns what reads a registry's artifacts; a failure where no server is to be asked.
+pub(crate) fn fetcher<'a>(
+    context: &Context,
+    open: &'a OpenRegistry,
+) -> Result<&'a Fetcher, Failure> {
+    if context.config.offline && open.location.document.file_path().is_none() {
+        let text = format!("`{}` is not here, and no server is to be asked", open.location.name);
+        return Err(Failure::message(ExitStatus::Network, text)
+            .hint("leave out `--offline` (or `RNX_OFFLINE`), or install from a folder"));
+    }
+    open.fetcher().map_err(|error| failure(&error))
+}
+
+fn say_age(open: &OpenRegistry) {
+    let name = render::shown(&open.location.name);
+    match open.freshness() {
+        Freshness::Asked | Freshness::Kept { .. } => {}
+        Freshness::Offline { age } => {
+            anstream::eprintln!("note: the copy of the registry `{name}` is {} old", time(*age));
+        }
+        Freshness::Unreachable { age, why } => {
+            let warning = failure(why.as_ref()).as_warning();
+            anstream::eprint!("{}", render::shown_lines(&warning));
+            anstream::eprintln!("note: its copy is used, which is {} old", time(*age));
+        }
+    }
+    if let Some(error) = open.not_kept() {
+        let warning = Failure::new(ExitStatus::Host, error)
+            .hint("name another folder for copies: `RNX_CACHE_DIR=DIR`");
+        anstream::eprint!("{}", render::shown_lines(&warning.as_warning()));
+    }
+}
+
+/// Returns a time as people say it.
+pub(crate) fn time(age: Duration) -> String {
+    let minutes = age.as_secs() / 60;
+    match (minutes / 60 / 24, minutes / 60, minutes) {
+        (0, 0, 0) => format!("{} s", age.as_secs()),
+        (0, 0, minutes) => format!("{minutes} min"),
+        (0, hours, minutes) => format!("{hours} h {} min", minutes % 60),
+        (days, hours, _) => format!("{days} d {} h", hours % 24),
     }
 }
 
@@ -99,44 +219,6 @@ pub(crate) fn request(text: &str) -> Result<Request, String> {
 /// Looks up a variable of the environment.
 pub(crate) fn env(name: &str) -> Option<OsString> {
     std::env::var_os(name)
-}
-
-fn open(location: RegistryLocation) -> Result<OpenRegistry, Failure> {
-    let fetcher = fetcher(&location)?;
-    let registry = registry::load(&fetcher, &location).map_err(|error| failure(&error))?;
-    Ok(OpenRegistry { location, registry, fetcher })
-}
-
-fn fetcher(location: &RegistryLocation) -> Result<Fetcher, Failure> {
-    let named = env("SSL_CERT_FILE").filter(|path| !path.is_empty());
-    let ca_certificates = match &named {
-        Some(path) => Some(fs::read(path).map_err(|error| {
-            Failure::new(ExitStatus::Host, &error)
-                .hint("`SSL_CERT_FILE` names the certificates to trust")
-        })?),
-        None => SYSTEM_CERTIFICATES.iter().find_map(|path| fs::read(path).ok()),
-    };
-    let token = match &location.token_env {
-        Some(name) => {
-            let token = env(name).and_then(|token| token.into_string().ok()).ok_or_else(|| {
-                let text = format!("the registry `{}` needs a token", location.name);
-                Failure::message(ExitStatus::Findings, text)
-                    .hint(format!("set the variable `{name}` to it"))
-            })?;
-            Some(OriginToken { origin: location.document.origin().to_owned(), token })
-        }
-        None => None,
-    };
-    let proxies = Proxies::from_env(&env);
-    let tokens = token.into_iter().collect();
-    let options = FetchOptions { ca_certificates, tokens, proxies, ..FetchOptions::default() };
-    Fetcher::new(&options).map_err(|error| {
-        let failure = Failure::new(ExitStatus::Host, &error);
-        match &named {
-            Some(path) => failure.hint(format!("`SSL_CERT_FILE` is {}", Path::new(path).display())),
-            None => failure,
-        }
-    })
 }
 
 fn location_failure(error: &resolve::LocationError, folder: &Path) -> Failure {

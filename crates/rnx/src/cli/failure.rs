@@ -3,14 +3,18 @@
 use std::error::Error;
 use std::io;
 
+use rnx::access::AccessError;
+use rnx::contents::ContentsError;
+use rnx::credentials::CredentialError;
 use rnx::failure::{ExitStatus, Failure};
+use rnx::github::LocateError;
 use rnx::install::InstallError;
 use rnx::list::FindError;
 use rnx::record::RecordError;
 use rnx::registry::LoadRegistryError;
 use rnx::remove::RemoveError;
 use rnx::verify::VerifyError;
-use rnx_spec::registry::SelectError;
+use rnx_spec::registry::{LISTED_MAX, SelectError};
 use rnx_store::blob::AddBlobError;
 use rnx_store::fetch::{OpenError, ReadAllError};
 
@@ -84,7 +88,13 @@ impl Classified for SelectError {
                 None => Vec::new(),
             },
             Self::DefinitionOnly { .. } => {
-                vec!["it can be built from its repository: `cargo xtask build NAME`".to_owned()]
+                vec![
+                    "build it where its definition is, and install from there: `cargo xtask try NAME`, then `--registry ./dist/try/registry`".to_owned(),
+                    "or ask the registry's maintainers for a release with artifacts".to_owned(),
+                ]
+            }
+            Self::UnknownVersion { request, available } if available.len() > LISTED_MAX => {
+                vec![format!("`rnx runtime info {}` shows them all", request.name)]
             }
             Self::UnknownVersion { .. } => Vec::new(),
         }
@@ -99,7 +109,10 @@ impl Classified for LoadRegistryError {
                 ReadAllError::TooLarge { .. } => ExitStatus::Integrity,
                 _ => ExitStatus::Network,
             },
+            Self::Access { source, .. } => source.status(),
             Self::Parse { .. } => ExitStatus::Integrity,
+            Self::Offline { .. } => ExitStatus::Network,
+            Self::ReadCopy { .. } => ExitStatus::Host,
         }
     }
 
@@ -108,12 +121,99 @@ impl Classified for LoadRegistryError {
             Self::Read {
                 source: ReadAllError::Open { source: OpenError::File(_), .. }, ..
             } => "name a folder with a registry.json, or the file itself: `--registry ./FOLDER`",
+            Self::Read {
+                source: ReadAllError::Open { source: OpenError::Status { status, .. }, .. },
+                ..
+            } if matches!(status.as_u16(), 401 | 403 | 404 | 407) => {
+                "look at the address; a private registry wants a token: `rnx registry add NAME URL --token-env VARIABLE`"
+            }
             Self::Read { .. } if self.status() == ExitStatus::Network => {
                 "look at the address and the network, or use another registry: `--registry URL|FOLDER`"
             }
+            Self::Access { source, .. } => return source.hints(),
+            Self::Offline { .. } => "leave out `--offline` (or `RNX_OFFLINE`) once: a copy is kept",
+            Self::ReadCopy { .. } => "`rnx registry refresh` makes a new one",
             _ => "tell the registry's maintainers, or use another: `--registry URL|FOLDER`",
         };
         vec![hint.to_owned()]
+    }
+}
+
+impl Classified for AccessError {
+    fn status(&self) -> ExitStatus {
+        match self {
+            Self::Certificates(_) | Self::Options(_) => ExitStatus::Host,
+            Self::Credential(_) | Self::Unencrypted { .. } => ExitStatus::Findings,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        let hint = match self {
+            Self::Certificates(_) => {
+                "`SSL_CERT_FILE`, `RNX_CA_BUNDLE` and `ca_bundle` name files of certificates in PEM"
+            }
+            Self::Options(_) => {
+                "look at `SSL_CERT_FILE`, `RNX_CA_BUNDLE`, `http_proxy` and `https_proxy`"
+            }
+            Self::Credential(CredentialError::NotSet { name }) => {
+                return vec![format!("set it: `export {name}=…`")];
+            }
+            Self::Credential(CredentialError::Exposed { path, .. }) => {
+                return vec![format!("`chmod 600 {}`", path.display())];
+            }
+            Self::Credential(_) => "look at the registry's `auth` in the configuration",
+            Self::Unencrypted { .. } => "use an `https://` address, or no token for this registry",
+        };
+        vec![hint.to_owned()]
+    }
+}
+
+impl Classified for LocateError {
+    fn status(&self) -> ExitStatus {
+        match self {
+            Self::Access(error) => error.status(),
+            Self::NoAsset { .. } => ExitStatus::Findings,
+            Self::Parse { .. } => ExitStatus::Integrity,
+            Self::Ask { .. } | Self::Status { .. } => ExitStatus::Network,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Access(error) => error.hints(),
+            Self::Status { status: 401 | 403 | 404, .. } => {
+                vec!["the token must be allowed to read the repository's contents".to_owned()]
+            }
+            Self::NoAsset { .. } => {
+                vec!["the registry names a file that is not there; tell its maintainers".to_owned()]
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl Classified for ContentsError {
+    fn status(&self) -> ExitStatus {
+        match self {
+            Self::Access { source, .. } => source.status(),
+            Self::Locate(error) => error.status(),
+            Self::Fetch(error) => download_status(error),
+            Self::Offline => ExitStatus::Network,
+            Self::Parse(_) => ExitStatus::Integrity,
+            Self::Folder(_) | Self::Read { .. } => ExitStatus::Host,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Access { source, .. } => source.hints(),
+            Self::Locate(error) => error.hints(),
+            Self::Fetch(error) => download_hints(error),
+            Self::Offline => {
+                vec!["leave out `--offline` (or `RNX_OFFLINE`) once: it is kept".to_owned()]
+            }
+            _ => Vec::new(),
+        }
     }
 }
 

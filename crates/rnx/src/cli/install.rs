@@ -7,13 +7,14 @@ use rnx::failure::{ExitStatus, Failure};
 use rnx::install::{self, InstallPlan, Outcome};
 use rnx::list::{self, FindError, Origin};
 use rnx::record;
+use rnx::registry::OpenRegistry;
 use rnx::resolve;
 use rnx_spec::Platform;
 use rnx_spec::host::Host;
-use rnx_spec::registry::{Request, SelectError, VersionRequest};
+use rnx_spec::registry::{Request, VersionRequest};
 use serde::Serialize;
 
-use crate::cli::context::{Context, OpenRegistry, request};
+use crate::cli::context::{Context, choose, fetcher, request};
 use crate::cli::failure::failure;
 use crate::cli::progress::Bars;
 use crate::cli::render;
@@ -136,42 +137,6 @@ fn already(args: &Args, context: &Context, requests: &[Request]) -> Result<ExitS
     Ok(ExitStatus::Done)
 }
 
-/// Returns what the first registry that knows the runtime has for the request.
-fn choose<'a>(
-    registries: &'a [OpenRegistry],
-    request: &Request,
-    platforms: &[Platform],
-) -> Result<(&'a OpenRegistry, resolve::Resolved), Failure> {
-    let mut first = None;
-    for open in registries {
-        match resolve::resolve(&open.registry, &open.location, request, platforms) {
-            Ok(resolved) => return Ok((open, resolved)),
-            Err(error @ SelectError::UnknownRuntime { .. }) => {
-                first.get_or_insert((open, error));
-            }
-            // Another registry's runtime of the same name is not the one that was meant.
-            Err(error) => return Err(select_failure(open, &error)),
-        }
-    }
-    match first {
-        Some((open, error)) => Err(select_failure(open, &error)),
-        None => Err(Failure::message(ExitStatus::Findings, "no registry is configured")),
-    }
-}
-
-fn select_failure(open: &OpenRegistry, error: &SelectError) -> Failure {
-    let SelectError::UnknownRuntime { name, .. } = error else { return failure(error) };
-    let mut failure = failure(error);
-    // An entry that cannot be read may be the one that was meant.
-    let own = format!("runtimes/{name}");
-    for entry in open.registry.unreadable() {
-        if entry.place == own || entry.place.starts_with(&format!("{own}/")) {
-            failure.causes.push(format!("`{}` cannot be read: {}", entry.place, entry.reason));
-        }
-    }
-    failure
-}
-
 fn say_withdrawn(resolved: &resolve::Resolved) {
     let Some(yank) = &resolved.yank else { return };
     let spec = &resolved.spec;
@@ -241,7 +206,10 @@ fn install_one(
 ) -> Result<Outcome, Failure> {
     let mut shown = bars.add(plan);
     let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    let outcome = install::install(&context.layout, &registry.fetcher, plan, &now, &mut shown);
+    let fetcher = fetcher(context, registry)?;
+    let mut plan = plan.clone();
+    resolve::locate(registry, &mut plan.resolved).map_err(|error| failure(&error))?;
+    let outcome = install::install(&context.layout, fetcher, &plan, &now, &mut shown);
     let spec = &plan.resolved.spec;
     let text = match outcome {
         Ok(Outcome::Installed) => format!("Installed {spec} in {}", plan.dir.display()),

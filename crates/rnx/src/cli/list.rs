@@ -1,19 +1,18 @@
-//! `rnx runtime list`.
-
-use std::path::PathBuf;
+//! `rnx runtime list`: what is installed, or what the registries have.
 
 use rnx::failure::{ExitStatus, Failure};
 use rnx::list::{self, Origin};
+use rnx::output::{self, Available, Installed};
 use rnx::record;
-use rnx_spec::registry::Release;
-use rnx_spec::{Platform, RuntimeName, Version};
-use serde::Serialize;
+use rnx::registry::OpenRegistry;
+use rnx_spec::registry::IndexedRelease;
+use rnx_spec::{Platform, RuntimeName, RuntimeSpec};
 
 use crate::cli::context::Context;
 use crate::cli::failure::failure;
 use crate::cli::render;
 
-/// List runtimes: what is installed, or what a registry has
+/// List runtimes: those installed, or with --available what the registries have
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// List what the registries have, the newest version of each runtime
@@ -33,28 +32,6 @@ pub(crate) struct Args {
     json: bool,
 }
 
-#[derive(Debug, Serialize)]
-struct Listed {
-    name: RuntimeName,
-    version: Version,
-    path: PathBuf,
-    /// `rnx` or `daemon`.
-    origin: &'static str,
-    platform: Option<Platform>,
-    installed_at: Option<String>,
-    unpacked_bytes: Option<u64>,
-}
-
-#[derive(Debug, Serialize)]
-struct Available<'a> {
-    name: &'a RuntimeName,
-    version: Version,
-    description: &'a str,
-    registry: &'a str,
-    /// Those that it is built for; none if the registry has its definition alone.
-    platforms: Vec<Platform>,
-}
-
 /// Prints the list.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
     if args.available { available(args, context) } else { installed(args, context) }
@@ -62,7 +39,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
 
 fn installed(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
     let found = list::all(&context.layout).map_err(|error| failure(&error))?;
-    let items: Vec<Listed> = found
+    let items: Vec<Installed> = found
         .into_iter()
         .map(|installed| {
             // A damaged record does not hide the install; `verify` tells about it.
@@ -70,12 +47,12 @@ fn installed(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
                 Origin::Recorded => record::read(&context.layout, &installed.spec).ok(),
                 Origin::Daemon => None,
             };
-            Listed {
-                name: installed.spec.name,
-                version: installed.spec.version,
+            Installed {
+                name: installed.spec.name.to_string(),
+                version: installed.spec.version.to_string(),
                 path: installed.dir,
-                origin: if installed.origin == Origin::Daemon { "daemon" } else { "rnx" },
-                platform: record.as_ref().map(|record| record.platform),
+                origin: origin(installed.origin),
+                platform: record.as_ref().map(|record| record.platform.to_string()),
                 unpacked_bytes: record.as_ref().map(|record| record.unpacked_bytes),
                 installed_at: record.map(|record| record.installed_at),
             }
@@ -94,9 +71,9 @@ fn installed(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
     for item in items {
         let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
         rows.push(vec![
-            item.name.to_string(),
-            item.version.to_string(),
-            or_dash(item.platform.map(|platform| platform.to_string())),
+            item.name,
+            item.version,
+            or_dash(item.platform),
             or_dash(item.unpacked_bytes.map(render::size)),
             render::shown(&item.path.to_string_lossy()),
         ]);
@@ -104,42 +81,91 @@ fn installed(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
     render::print(&render::table(&rows)).map(|()| ExitStatus::Done)
 }
 
+/// Returns who laid an install, as JSON says it.
+pub(crate) fn origin(origin: Origin) -> output::Origin {
+    match origin {
+        Origin::Recorded => output::Origin::Rnx,
+        Origin::Daemon => output::Origin::Daemon,
+    }
+}
+
 fn available(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
-    let registries = context.registries(args.registry.as_deref())?;
+    let registries = context.readable(args.registry.as_deref())?;
+    let fits = |release: &&IndexedRelease| {
+        args.platform.is_none_or(|platform| release.platforms.contains(&platform))
+    };
+    let count = if args.all_versions { usize::MAX } else { 1 };
     let mut items = Vec::new();
     for open in &registries {
-        for versions in open.registry.runtimes().values() {
-            let fits = |release: &&Release| {
-                args.platform.is_none_or(|platform| release.artifacts.contains_key(&platform))
-            };
-            let newest_first = versions.values().rev().filter(fits);
-            let count = if args.all_versions { usize::MAX } else { 1 };
-            items.extend(newest_first.take(count).map(|release| Available {
-                name: &release.spec.name,
-                version: release.spec.version,
-                description: &release.description,
-                registry: &open.location.name,
-                platforms: release.artifacts.keys().copied().collect(),
-            }));
+        for (name, runtime) in &open.index().runtimes {
+            let newest_first = runtime.releases.iter().rev().filter(fits);
+            items
+                .extend(newest_first.take(count).map(|release| item(context, open, name, release)));
         }
-        for entry in open.registry.unreadable() {
-            let (place, reason) = (render::shown(&entry.place), render::shown(&entry.reason));
-            anstream::eprintln!("warning: {}: `{place}` is left out: {reason}", open.location.name);
-        }
+        say_unreadable(open);
     }
-    if args.json {
-        return render::print_json(&items).map(|()| ExitStatus::Done);
+    print_available(&items, args.json)?;
+    if items.is_empty() && !args.json {
+        let whom = match args.platform {
+            Some(platform) => format!(" for {platform}"),
+            None => String::new(),
+        };
+        anstream::eprintln!("the registries have no runtime{whom}");
     }
-    let mut rows =
-        vec![["NAME", "VERSION", "PLATFORMS", "DESCRIPTION"].map(str::to_owned).to_vec()];
+    Ok(ExitStatus::Done)
+}
+
+/// Returns a published version as it is shown.
+pub(crate) fn item(
+    context: &Context,
+    open: &OpenRegistry,
+    name: &RuntimeName,
+    release: &IndexedRelease,
+) -> Available {
+    let spec = RuntimeSpec { name: name.clone(), version: release.version };
+    Available {
+        installed: record::is_installed(&context.layout, &spec),
+        name: spec.name.into(),
+        version: release.version.to_string(),
+        description: release.description.clone(),
+        registry: open.location.name.clone(),
+        platforms: release.platforms.iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// Prints published versions.
+pub(crate) fn print_available(items: &[Available], json: bool) -> Result<(), Failure> {
+    if json {
+        return render::print_json(&items);
+    }
+    if items.is_empty() {
+        return Ok(());
+    }
+    let several = items.iter().any(|item| item.registry != items[0].registry);
+    let mut heading = vec!["NAME", "VERSION", "INSTALLED", "PLATFORMS"];
+    heading.extend(several.then_some("REGISTRY"));
+    heading.push("DESCRIPTION");
+    let mut rows = vec![heading.into_iter().map(str::to_owned).collect()];
     for item in items {
-        let platforms: Vec<String> = item.platforms.iter().map(ToString::to_string).collect();
-        rows.push(vec![
-            item.name.to_string(),
-            item.version.to_string(),
-            if platforms.is_empty() { "definition only".to_owned() } else { platforms.join(",") },
-            render::shown(item.description),
-        ]);
+        let platforms = item.platforms.join(",");
+        let mut row = vec![
+            item.name.clone(),
+            item.version.clone(),
+            if item.installed { "yes" } else { "-" }.to_owned(),
+            if platforms.is_empty() { "definition only".to_owned() } else { platforms },
+        ];
+        row.extend(several.then(|| render::shown(&item.registry)));
+        row.push(render::shown(&item.description));
+        rows.push(row);
     }
-    render::print(&render::table(&rows)).map(|()| ExitStatus::Done)
+    render::print(&render::table_for_terminal(&rows))
+}
+
+/// Says which entries of a registry are left out.
+pub(crate) fn say_unreadable(open: &OpenRegistry) {
+    for entry in &open.index().unreadable {
+        let (place, reason) = (render::shown(&entry.place), render::shown(&entry.reason));
+        let name = render::shown(&open.location.name);
+        anstream::eprintln!("warning: {name}: `{place}` is left out: {reason}");
+    }
 }

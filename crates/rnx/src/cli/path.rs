@@ -4,7 +4,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use rnx::failure::{ExitStatus, Failure};
-use rnx::list;
+use rnx::list::{self, Installed};
+use rnx::output::RuntimePath;
 use rnx_spec::registry::Request;
 
 use crate::cli::Global;
@@ -18,11 +19,20 @@ pub(crate) struct Args {
     /// The runtime; without a version, the highest installed
     #[arg(value_name = "NAME[@VERSION]", value_parser = request)]
     request: Request,
+    /// Print JSON, with the version that was found
+    #[arg(long)]
+    json: bool,
 }
 
 /// Prints the folder.
 pub(crate) fn run(args: &Args, global: &Global) -> Result<ExitStatus, Failure> {
-    let folder = find(&args.request, global)?;
+    let found = find(&args.request, global)?;
+    if args.json {
+        let (name, version) = (found.spec.name.to_string(), found.spec.version.to_string());
+        let path = RuntimePath { name, version, path: found.dir };
+        return render::print_json(&path).map(|()| ExitStatus::Done);
+    }
+    let folder = found.dir;
     let mut line = folder.as_os_str().as_bytes().to_vec();
     line.push(b'\n');
     render::print_bytes(&line).map(|()| ExitStatus::Done)
@@ -32,12 +42,11 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<ExitStatus, Failure> {
 pub(crate) fn folder_of(runtime: &str, global: &Global) -> Result<PathBuf, Failure> {
     let request: Request =
         runtime.parse().map_err(|error| Failure::new(ExitStatus::Usage, &error))?;
-    find(&request, global)
+    find(&request, global).map(|found| found.dir)
 }
 
-fn find(request: &Request, global: &Global) -> Result<PathBuf, Failure> {
+fn find(request: &Request, global: &Global) -> Result<Installed, Failure> {
     let context = Context::new(global, None)?;
     let request = context.config.expand(request.clone());
-    let installed = list::find(&context.layout, &request).map_err(|error| failure(&error))?;
-    Ok(installed.dir)
+    list::find(&context.layout, &request).map_err(|error| failure(&error))
 }

@@ -1,7 +1,7 @@
 //! Text for people and programs: tables and sizes.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 
 use rnx::failure::{ExitStatus, Failure};
 pub(crate) use rnx::shown::{shown, shown_lines};
@@ -55,6 +55,25 @@ pub(crate) fn table(rows: &[Vec<String>]) -> String {
     text
 }
 
+/// Returns a table whose last column is cut where the terminal ends; whole where there is no terminal.
+pub(crate) fn table_for_terminal(rows: &[Vec<String>]) -> String {
+    let out = io::stdout();
+    let width = out.is_terminal().then(|| rustix::termios::tcgetwinsize(&out).ok()).flatten();
+    let text = table(rows);
+    match width.map(|size| usize::from(size.ws_col)) {
+        Some(width @ 20..) => text.lines().map(|line| cut(line, width)).collect(),
+        _ => text,
+    }
+}
+
+fn cut(line: &str, width: usize) -> String {
+    if line.chars().count() <= width {
+        return format!("{line}\n");
+    }
+    let short: String = line.chars().take(width - 1).collect();
+    format!("{}…\n", short.trim_end())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,5 +82,7 @@ mod tests {
     fn columns_line_up() {
         let rows = [vec!["NAME".to_owned(), "V".to_owned()], vec!["ü".to_owned(), "1".to_owned()]];
         assert_eq!(table(&rows), "NAME  V\nü     1\n");
+        assert_eq!(cut("NAME  V", 7), "NAME  V\n");
+        assert_eq!(cut("NAME  VERSION", 7), "NAME…\n");
     }
 }

@@ -50,6 +50,8 @@ fn wrong_bytes_are_refused_and_nothing_is_left() {
         assert_eq!(rnx.layout(), Vec::<String>::new(), "{name}");
         server.behave();
     }
+    // Another one, since of this one a copy is kept.
+    let server = FileServer::start(rnx.registry.path());
     server.misbehave("registry.json", Fault::Replace(b"<html>".to_vec()));
     let shown = rnx.run_at(&server.url(""), &["runtime", "install", "demo"]);
     assert_snapshot!(shown.replace(&server.url(""), "http://server/"));

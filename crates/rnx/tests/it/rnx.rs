@@ -41,7 +41,8 @@ impl Rnx {
             command.args(["--registry", registry]);
         }
         command.env_clear().envs(self.home.env()).env("RNX_PLATFORM", "ubuntu-amd64");
-        // Root's base would be the host's.
+        // Root's folders would be the host's.
+        command.env("RNX_CACHE_DIR", self.home.path().join("cache"));
         command.env("RNX_BASE", &self.base).stdin(Stdio::null());
         command
     }
