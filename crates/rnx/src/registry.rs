@@ -193,8 +193,12 @@ fn get<'a>(
 
 impl Policy {
     fn age(&self, copy: &Copy) -> Option<Duration> {
-        // A copy of the future says nothing of its age.
-        self.now.duration_since(copy.valid_at).ok()
+        match self.now.duration_since(copy.valid_at) {
+            Ok(age) => Some(age),
+            // Another process made it a moment ago. What is further in the future says nothing of its age.
+            Err(ahead) if ahead.duration() <= self.ttl => Some(Duration::ZERO),
+            Err(_) => None,
+        }
     }
 
     fn is_enough(&self, copy: &Copy) -> bool {

@@ -54,6 +54,8 @@ pub struct Request {
     pub range: Option<String>,
     /// The value of `If-Range:`.
     pub if_range: Option<String>,
+    /// The value of `If-None-Match:`.
+    pub if_none_match: Option<String>,
     /// The value of `Authorization:`.
     pub authorization: Option<String>,
 }
@@ -151,8 +153,13 @@ impl Shared {
         let mut lines = BufReader::new(connection).lines();
         let first = lines.next().unwrap_or_else(|| Ok(String::new()))?;
         let path = first.split(' ').nth(1).unwrap_or("/").trim_start_matches('/').to_owned();
-        let mut request =
-            Request { path: path.clone(), range: None, if_range: None, authorization: None };
+        let mut request = Request {
+            path: path.clone(),
+            range: None,
+            if_range: None,
+            if_none_match: None,
+            authorization: None,
+        };
         for line in lines {
             let line = line?;
             match line.split_once(": ") {
@@ -161,6 +168,9 @@ impl Shared {
                 }
                 Some((name, value)) if name.eq_ignore_ascii_case("if-range") => {
                     request.if_range = Some(value.to_owned());
+                }
+                Some((name, value)) if name.eq_ignore_ascii_case("if-none-match") => {
+                    request.if_none_match = Some(value.to_owned());
                 }
                 Some((name, value)) if name.eq_ignore_ascii_case("authorization") => {
                     request.authorization = Some(value.to_owned());
@@ -198,6 +208,7 @@ impl Shared {
     ) -> std::io::Result<()> {
         let mut bytes = fs::read(self.root.join(&request.path)).ok();
         let mut headers = vec!["Connection: close\r\n".to_owned()];
+        let no_etag = faults.contains(&Fault::NoEtag);
         let (mut limit, mut stall, mut announced) = (usize::MAX, false, None);
         for fault in faults {
             match fault {
@@ -228,11 +239,13 @@ impl Shared {
             }
         }
         let Some(mut bytes) = bytes else { return send_status(out, 404, &headers) };
-        let tag = etag(&bytes);
-        if !faults.contains(&Fault::NoEtag) {
+        let (all, tag) = (bytes.len(), etag(&bytes));
+        if !no_etag {
             headers.push(format!("ETag: {tag}\r\n"));
         }
-        let all = bytes.len();
+        if !no_etag && request.if_none_match.as_ref() == Some(&tag) {
+            return send_status(out, 304, &headers);
+        }
         let asked = request
             .range
             .as_deref()
@@ -259,12 +272,17 @@ impl Shared {
         write!(out, "HTTP/1.1 {status}\r\nContent-Length: {length}\r\n{}\r\n", headers.concat())?;
         out.write_all(&bytes[start..end.min(limit.max(start))])?;
         if stall {
-            let mut state = self.state.lock().unwrap();
-            state.stalled += 1;
-            self.changed.notify_all();
-            drop(self.changed.wait_while(state, |state| !state.stopped).unwrap());
+            self.stall();
         }
         Ok(())
+    }
+
+    /// Says nothing while the server lives.
+    fn stall(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.stalled += 1;
+        self.changed.notify_all();
+        drop(self.changed.wait_while(state, |state| !state.stopped).unwrap());
     }
 }
 

@@ -171,7 +171,8 @@ pub(crate) fn fetcher<'a>(
     open: &'a OpenRegistry,
 ) -> Result<&'a Fetcher, Failure> {
     if context.config.offline && open.location.document.file_path().is_none() {
-        let text = format!("`{}` is not here, and no server is to be asked", open.location.name);
+        let name = &open.location.name;
+        let text = format!("what `{name}` has must be fetched, and no server is to be asked");
         return Err(Failure::message(ExitStatus::Network, text)
             .hint("leave out `--offline` (or `RNX_OFFLINE`), or install from a folder"));
     }

@@ -6,5 +6,6 @@ mod install;
 mod job;
 mod keep;
 mod network;
+mod registries;
 mod rnx;
 mod share;

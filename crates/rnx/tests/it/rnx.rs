@@ -33,17 +33,35 @@ impl Rnx {
         self.command_at(registry, args)
     }
 
-    /// Returns the program with another registry.
-    pub(crate) fn command_at(&self, registry: &str, args: &[&str]) -> Command {
+    /// Writes the user's configuration file.
+    pub(crate) fn configure(&self, runtimes: &str) {
+        let folder = self.home.path().join(".rnx");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("config.yaml"), format!("runtimes:\n{runtimes}")).unwrap();
+    }
+
+    /// Runs the program with the registries that are configured, and these variables.
+    pub(crate) fn run_configured(&self, args: &[&str], vars: &[(&str, &str)]) -> String {
+        self.shown(&self.configured(args).envs(vars.iter().copied()).output().unwrap())
+    }
+
+    /// Returns the program with the registries that are configured.
+    pub(crate) fn configured(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rnx"));
         command.args(args).current_dir(self.home.path());
-        if matches!(args, ["runtime", "install", ..]) || args.contains(&"--available") {
-            command.args(["--registry", registry]);
-        }
         command.env_clear().envs(self.home.env()).env("RNX_PLATFORM", "ubuntu-amd64");
         // Root's folders would be the host's.
         command.env("RNX_CACHE_DIR", self.home.path().join("cache"));
         command.env("RNX_BASE", &self.base).stdin(Stdio::null());
+        command
+    }
+
+    /// Returns the program with another registry.
+    pub(crate) fn command_at(&self, registry: &str, args: &[&str]) -> Command {
+        let mut command = self.configured(args);
+        if matches!(args, ["runtime", "install", ..]) || args.contains(&"--available") {
+            command.args(["--registry", registry]);
+        }
         command
     }
 
