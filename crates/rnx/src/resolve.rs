@@ -152,7 +152,7 @@ pub fn locate(open: &OpenRegistry, resolved: &mut Resolved) -> Result<(), Locate
         return Ok(());
     }
     let fetcher = open.fetcher().map_err(LocateError::Access)?;
-    for piece in &mut resolved.pieces {
+    for piece in resolved.pieces.iter_mut().chain(&mut resolved.index) {
         piece.url = github::locate(fetcher, &piece.url)?;
     }
     Ok(())
