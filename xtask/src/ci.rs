@@ -70,11 +70,14 @@ pub fn checks(xtask: &str) -> Vec<Check> {
         absent: Absent::Fail,
     };
     let script = |name, text: &'static str| check(name, &["sh", "-euc", text, "sh", xtask]);
-    let clippy =
-        ["cargo", "clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
-    let doc = ["cargo", "doc", "--workspace", "--no-deps", "--locked"];
+    let whole = |command, rest: &[&'static str]| {
+        [&["cargo", command, "--workspace", "--locked", "--features", "xtask/github"], rest]
+            .concat()
+    };
+    let clippy = whole("clippy", &["--all-targets", "--", "-D", "warnings"]);
+    let doc = whole("doc", &["--no-deps"]);
     vec![
-        check("test", &["cargo", "test", "--workspace", "--locked"]),
+        check("test", &whole("test", &[])),
         check("fmt", &["cargo", "fmt", "--all", "--check"]),
         check("clippy", &clippy),
         Check { env: vec![("RUSTDOCFLAGS", "-D warnings")], ..check("doc", &doc) },

@@ -149,7 +149,8 @@ impl Written {
     }
 }
 
-fn read_sums(dist: &Path) -> Result<BTreeMap<String, String>, WriteDistError> {
+/// Reads `SHA256SUMS`: the hex digests of the files that are there, by name.
+pub(crate) fn read_sums(dist: &Path) -> Result<BTreeMap<String, String>, WriteDistError> {
     let text = match fs_err::read_to_string(dist.join(SUMS_FILE)) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),

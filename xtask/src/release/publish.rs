@@ -4,7 +4,9 @@
 //! with what was built, then the draft is published, and last the registry names it. Whatever moment a publisher is
 //! killed at, [`plan`] on what it left gives the steps that are missing, and none that uploads again what is right.
 
+pub mod collect;
 pub mod forge;
+pub mod notes;
 
 pub mod run;
 

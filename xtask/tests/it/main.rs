@@ -5,6 +5,8 @@ mod bases;
 mod build;
 mod documents;
 mod explain;
+#[cfg(feature = "github")]
+mod github;
 mod guide;
 mod hostile;
 mod lock;

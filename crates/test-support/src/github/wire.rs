@@ -1,7 +1,7 @@
 //! HTTP/1.1 as far as a server in a test needs it: one request per connection, bodies as streams.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::net::TcpStream;
 
 use serde_json::Value;
@@ -150,8 +150,12 @@ impl Read for Body<'_> {
         }
         let (Left::Known(left) | Left::Chunked(left)) = &mut self.left else { return Ok(0) };
         let most = into.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+        if most == 0 {
+            // Reading on would wait for a next request.
+            return Ok(0);
+        }
         let got = self.reader.read(&mut into[..most])?;
-        if got == 0 && *left > 0 && most > 0 {
+        if got == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         *left -= got as u64;
@@ -206,7 +210,8 @@ impl Answer {
     }
 
     /// Sends the answer; `head_only` is for who asked with `HEAD`.
-    pub(crate) fn send(self, mut out: &TcpStream, head_only: bool) -> io::Result<()> {
+    pub(crate) fn send(self, out: &TcpStream, head_only: bool) -> io::Result<()> {
+        let mut out = BufWriter::new(out);
         let length = match &self.body {
             Content::Bytes(bytes) => bytes.len() as u64,
             Content::File(_, length) => *length,
@@ -219,12 +224,13 @@ impl Answer {
             write!(out, "{name}: {value}\r\n")?;
         }
         out.write_all(b"\r\n")?;
-        if head_only {
-            return Ok(());
-        }
         match self.body {
-            Content::Bytes(bytes) => out.write_all(&bytes),
-            Content::File(mut file, _) => io::copy(&mut file, &mut out).map(drop),
+            _ if head_only => {}
+            Content::Bytes(bytes) => out.write_all(&bytes)?,
+            Content::File(mut file, _) => {
+                io::copy(&mut file, &mut out)?;
+            }
         }
+        out.flush()
     }
 }
