@@ -7,6 +7,7 @@
 pub mod collect;
 pub mod forge;
 pub mod notes;
+pub mod prepare;
 
 pub mod run;
 

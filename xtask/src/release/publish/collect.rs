@@ -27,6 +27,8 @@ use crate::build::dist::{self, SUMS_FILE, WriteDistError};
 /// A runtime that a tag releases, as the tagged commit defines it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tagged {
+    /// The name of its folder in `runtimes/`.
+    pub folder: String,
     pub manifest: Manifest,
     /// The text of its manifest.
     pub text: String,
@@ -138,7 +140,7 @@ impl Dist<'_> {
     /// Takes the files of one runtime; `None` where some are missing.
     fn runtime(
         &mut self,
-        Tagged { manifest, text, builds }: &Tagged,
+        Tagged { manifest, text, builds, .. }: &Tagged,
         facts: &Facts<'_>,
     ) -> Result<Option<Release>, CollectError> {
         let spec = manifest.spec();
