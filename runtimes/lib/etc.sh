@@ -33,7 +33,7 @@ etc_localtime() {
 # Makes the bundle of TLS roots, and the folder that OpenSSL looks certificates up in, from the certificates in the
 # tree. The chroot's own bundle is not copied: the build host may have put its proxy's certificate there.
 etc_tls_roots() {
-  local from=$JOBLET_TREE/usr/share/ca-certificates certs=$JOBLET_TREE/etc/ssl/certs file java=0
+  local from=$JOBLET_TREE/usr/share/ca-certificates certs=$JOBLET_TREE/etc/ssl/certs file name java=0
   [[ -d $from ]] || return 0
   command -v openssl >/dev/null || die "the TLS roots need \`openssl\`; name it in packages_install"
   # The folder is what \`ca-certificates-java\` ships; every Java of the distro reads the trust store there.
@@ -41,10 +41,12 @@ etc_tls_roots() {
   rm -rf -- "$certs"
   mkdir -p "$certs"
   while IFS= read -r -d '' file; do
-    ln -s "$(paths_relative "$certs/x" "$file")" "$certs/$(basename -- "$file" .crt).pem"
-    cat -- "$file"
-    echo
-  done < <(find "$from" -name '*.crt' -print0 | sort -z) | sed '/^$/d' >"$certs.bundle"
+    name=${file##*/}
+    name=${name%.crt}
+    ln -s "$(paths_relative "$certs/x" "$file")" "$certs/$name.pem"
+  done < <(find "$from" -name '*.crt' -print0 | sort -z)
+  # `awk 1` ends the last line of each file, whose author may not have.
+  find "$from" -name '*.crt' -print0 | sort -z | xargs -0 awk 1 | sed '/^$/d' >"$certs.bundle"
   openssl rehash "$certs"
   # Added after rehash, which would complain about a file with many certificates.
   mv -- "$certs.bundle" "$certs/ca-certificates.crt"

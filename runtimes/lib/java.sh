@@ -7,11 +7,12 @@
 #
 #     java_trust_store FOLDER FILE
 java_trust_store() {
-  local from=$1 store=$2 file files=() names=()
+  local from=$1 store=$2 file name files=() names=()
   mapfile -t -d '' files < <(find "$from" -name '*.crt' -print0 | sort -z)
   ((${#files[@]})) || die "java_trust_store: \`$from\` has no certificates"
   for file in "${files[@]}"; do
-    names+=(-caname "$(basename -- "$file" .crt)")
+    name=${file##*/}
+    names+=(-caname "${name%.crt}")
   done
   mkdir -p "${store%/*}"
   # `-jdktrust`: Java takes a certificate for a trusted one only where the store says so.

@@ -9,7 +9,7 @@
 # The functions build the tree in $JOBLET_TREE from what the chroot has installed:
 #
 #     packages_install PACKAGE…                        install packages of the distro
-#     packages_export [--without NAMES] PACKAGE…       copy them and what they depend on into the tree
+#     packages_export [OPTION…] PACKAGE…               copy them and what they depend on into the tree
 #     tree_copy PATH…                                  copy single paths of the chroot into the tree
 #     tree_trim PATTERN…                               remove paths of the tree
 #     tree_link LINK TARGET                            add a link to the tree
@@ -17,6 +17,7 @@
 #     tree_finish                                      make /etc, links, modes and ld.so.cache as a runtime needs them
 #     python_pip_install PYTHON REQUIREMENTS           install pinned Python packages into the tree
 #     python_compile PYTHON FOLDER…                    compile modules into the tree, reproducibly
+#     node_npm VERSION SHA512                          install npm into the tree
 #     runtime_yml [KEY=VALUE…]                         write runtime.yml
 #
 # What they write depends on the installed packages alone: no times, no random names, sorted lists.
@@ -61,7 +62,7 @@ joblet_source_parts() {
   local here part
   here=$(dirname -- "${BASH_SOURCE[0]}")
   [[ ! -d $here/lib ]] || here=$here/lib
-  for part in packages paths tree etc python java runtime_yml; do
+  for part in packages paths tree etc python java node runtime_yml; do
     # shellcheck source=/dev/null
     . "$here/$part.sh"
   done

@@ -20,20 +20,24 @@ packages_install() {
 # Copies packages and all that they depend on into the tree: exactly the files that their package lists name, less
 # documentation (copyright notices stay), translations, and other files that nothing running needs.
 #
-#     packages_export [--without NAME,NAME…] PACKAGE…
+#     packages_export [--development] [--without NAME,NAME…] PACKAGE…
 #
-# A package of `--without` is left out, and what only it depends on is left out too.
+# A package of `--without` is left out, and what only it depends on is left out too. `--development` keeps what compilers
+# need: headers, static libraries, pkg-config's files.
 packages_export() {
-  local without="" packages
-  if [[ ${1-} == --without ]]; then
-    without=$2
-    shift 2
-  fi
+  local without="" kind="" packages
+  while [[ ${1-} == --* ]]; do
+    case $1 in
+      --development) kind=development && shift ;;
+      --without) without=${2-} && shift 2 ;;
+      *) die "packages_export: there is no option \`$1\`" ;;
+    esac
+  done
   (($#)) || die "packages_export: no package is named"
   packages=$(packages_closure "$(packages_default_without),$without" "$@")
   log "exporting $(wc -l <<<"$packages") packages"
   packages_check_without "$without" "$packages"
-  packages_files "$packages" | tree_copy_list
+  packages_files "$packages" "$kind" | tree_copy_list
   packages_alternatives
 }
 
@@ -125,29 +129,40 @@ packages_check_without() {
   done
 }
 
-# Prints the paths of the packages (names, one per line) that belong into a runtime, sorted.
+# Prints the paths of the packages (names, one per line) that belong into a runtime, sorted; the second argument is that
+# of paths_wanted.
 packages_files() {
-  local names
+  local names kind=${2-}
   mapfile -t names <<<"$1"
   # The lines that are no paths tell of diversions; `dash` replacing /bin/sh is the one that matters, and is in its list.
-  dpkg-query --listfiles "${names[@]}" | sed -E '/^(package diverts|diverted by|locally diverted)/d' | paths_merge_usr | paths_wanted | sort -u
+  dpkg-query --listfiles "${names[@]}" | sed -E '/^(package diverts|diverted by|locally diverted)/d' |
+    paths_merge_usr | paths_wanted "$kind" | sort -u
 }
 
 # Gives the tree what `update-alternatives` made in the chroot, such as `awk` and `which`: a link right to the chosen
 # program, where the tree has that program.
 packages_alternatives() {
-  local name status value link target
+  local pairs link target
+  local -A wanted=()
+  pairs=$(packages_alternative_pairs)
+  while read -r link; do
+    wanted[$link]=1
+  done < <(cut -d ' ' -f 1 <<<"$pairs" | paths_wanted)
+  while read -r link target; do
+    [[ -n ${wanted[${link:-/}]-} && -e $JOBLET_TREE$target && ! -e $JOBLET_TREE$link ]] || continue
+    mkdir -p "$JOBLET_TREE${link%/*}"
+    ln -sfn "$(paths_relative "$link" "$target")" "$JOBLET_TREE$link"
+  done <<<"$pairs"
+}
+
+# Prints `link target` for all alternatives of the chroot, where a merged /usr has them.
+packages_alternative_pairs() {
+  local name status value
   # The third column is a path; names and states hold no spaces.
   while read -r name status value; do
     [[ $status == auto || $status == manual ]] || die "packages_alternatives: cannot read \`$name $status $value\`"
-    while read -r link target; do
-      link=$(paths_merge_usr <<<"$link")
-      target=$(paths_merge_usr <<<"$target")
-      [[ -n $(paths_wanted <<<"$link") && -e $JOBLET_TREE$target && ! -e $JOBLET_TREE$link ]] || continue
-      mkdir -p "$JOBLET_TREE${link%/*}"
-      ln -sfn "$(paths_relative "$link" "$target")" "$JOBLET_TREE$link"
-    done < <(update-alternatives --query "$name" | packages_alternative_links "$value")
-  done < <(update-alternatives --get-selections | sort)
+    update-alternatives --query "$name" | packages_alternative_links "$value"
+  done < <(update-alternatives --get-selections | sort) | tr ' ' '\n' | paths_merge_usr | paste -d ' ' - -
 }
 
 # Prints `link target` for an alternative and its slaves, from what `update-alternatives --query` says on standard input.

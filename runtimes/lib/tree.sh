@@ -67,10 +67,9 @@ tree_usr_links() {
 # Turns absolute links into relative ones, which mean the same wherever the tree is looked at.
 tree_links_relative() {
   local link target
-  while IFS= read -r -d '' link; do
-    target=$(readlink -- "$link")
+  while IFS= read -r -d '' link && IFS= read -r -d '' target; do
     ln -sfn "$(paths_relative "${link#"$JOBLET_TREE"}" "$target")" "$link"
-  done < <(find "$JOBLET_TREE" -type l -lname '/*' -print0)
+  done < <(find "$JOBLET_TREE" -type l -lname '/*' -printf '%p\0%l\0')
 }
 
 # Copies what dangling links of the tree lead to. Removes those whose target the chroot does not have, or that the tree
@@ -81,10 +80,13 @@ tree_links_resolved() {
   while [[ -n $(find "$JOBLET_TREE" -mindepth 2 \( -xtype l -o -type d -empty \) -print -quit) ]]; do
     find "$JOBLET_TREE" -mindepth 2 -type d -empty -delete
     while IFS= read -r -d '' link; do
-      target=$(realpath -sm -- "${link%/*}/$(readlink -- "$link")")
+      # A path that `find` prints has no `//`.
+      target=${link#*//}
+      link=${link%%//*}
+      paths_normal "${link%/*}/$target" target
       [[ $target == "$JOBLET_TREE"/* ]] || die "the link \`$link\` leads out of the tree"
       tree_resolve_link "$link" "$(paths_merge_usr <<<"${target#"$JOBLET_TREE"}")"
-    done < <(find "$JOBLET_TREE" -mindepth 2 -xtype l -print0 | sort -z)
+    done < <(find "$JOBLET_TREE" -mindepth 2 -xtype l -printf '%p//%l\0' | sort -z)
   done
 }
 
@@ -113,11 +115,13 @@ tree_link() {
 #
 #     tree_drop_scripts INTERPRETER…      tree_drop_scripts /usr/bin/perl
 tree_drop_scripts() {
-  local script interpreter
+  local script first
+  # The shell's own means: under emulation, a process for each program of the tree takes minutes.
   while IFS= read -r -d '' script; do
-    interpreter=$(head -c 256 -- "$script" | tr -d '\0' | sed -n '1s/^#! *\([^[:space:]]*\).*/\1/p')
-    [[ -n $interpreter && " $* " == *" $interpreter "* ]] || continue
-    log "left out: ${script#"$JOBLET_TREE"} needs $interpreter"
+    first=""
+    IFS= read -r -n 256 first <"$script" || true # a file may have no line's end
+    [[ $first =~ ^'#!'' '*([^[:space:]]+) && " $* " == *" ${BASH_REMATCH[1]} "* ]] || continue
+    log "left out: ${script#"$JOBLET_TREE"} needs ${BASH_REMATCH[1]}"
     tree_leave_out "$script"
   done < <(find "$JOBLET_TREE/usr" -type f -perm /111 -print0 | sort -z)
 }

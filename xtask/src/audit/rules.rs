@@ -1,5 +1,7 @@
 //! The rules for the entries of a tree: a listing and its view in, findings out.
 
+use std::collections::BTreeMap;
+
 use rnx_spec::diagnostic::codes;
 
 use super::closure::{self, Missing};
@@ -80,24 +82,28 @@ fn missing(missing: Missing) -> Vec<Finding> {
         let message = format!("cannot be started: its interpreter is missing: {}", program.why);
         findings.push(Finding::error(codes::ELF_INTERPRETER_MISSING, &program.tree, message));
     }
+    // A language's own loader finds its libraries: one finding for all that need the same one, the first of them named.
+    let mut elsewhere: BTreeMap<(String, String), (String, usize)> = BTreeMap::new();
     for library in missing.libraries {
         let needed = &library.needed;
         let searched = library.searched.join(", ");
-        let finding = match &library.elsewhere {
-            Some(place) if !library.by_program => Finding::warning(
-                codes::LIBRARY_ELSEWHERE,
-                &library.tree,
-                format!("needs `{needed}`, which is at `{place}`, where it is not searched for"),
-            ),
-            elsewhere => {
-                let but = elsewhere
-                    .as_ref()
-                    .map_or_else(String::new, |place| format!("; `{place}` is out of reach"));
-                let message = format!("needs `{needed}`, which is in none of {searched}{but}");
-                Finding::error(codes::LIBRARY_MISSING, &library.tree, message)
+        let but = match library.elsewhere {
+            Some(place) if !library.by_program => {
+                let first = elsewhere.entry((needed.clone(), place));
+                first.and_modify(|(_, others)| *others += 1).or_insert((library.tree, 0));
+                continue;
             }
+            Some(place) => format!("; `{place}` is out of reach"),
+            None => String::new(),
         };
-        findings.push(finding);
+        let message = format!("needs `{needed}`, which is in none of {searched}{but}");
+        findings.push(Finding::error(codes::LIBRARY_MISSING, &library.tree, message));
+    }
+    for ((needed, place), (tree, others)) in elsewhere {
+        let too = if others > 0 { format!("; more that need it: {others}") } else { String::new() };
+        let message =
+            format!("needs `{needed}`, which is at `{place}`, where it is not searched for{too}");
+        findings.push(Finding::warning(codes::LIBRARY_ELSEWHERE, &tree, message));
     }
     for need in missing.versions {
         let (library, version, at) = (&need.library, &need.version, &need.found_at);

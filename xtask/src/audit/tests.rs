@@ -153,6 +153,17 @@ fn libraries_are_found_as_the_linker_finds_them() {
 }
 
 #[test]
+fn many_that_miss_the_same_library_are_one_finding() {
+    let mut tree = MadeTree::sound();
+    for name in ["a", "b", "c"] {
+        let plugin = MadeElf { needed: vec!["libx.so"], ..MadeElf::default() };
+        tree = tree.elf(&format!("isolated/usr/mod/{name}.so"), &plugin);
+    }
+    let tree = tree.elf("isolated/usr/private/libx.so", &MadeElf::default());
+    insta::assert_snapshot!(tree.findings(), @"Warning[RT0364]: isolated/usr/mod/a.so: needs `libx.so`, which is at `isolated/usr/private/libx.so`, where it is not searched for; more that need it: 2");
+}
+
+#[test]
 fn a_library_of_another_architecture_is_passed_over() {
     let arm = MadeElf { machine: Some(183), ..MadeElf::default() };
     let tree = MadeTree::sound().elf("isolated/usr/lib/libc.so.6", &arm);

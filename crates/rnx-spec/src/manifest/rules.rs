@@ -6,15 +6,20 @@ pub(super) const DESCRIPTION_CHARS_MAX: usize = 256;
 /// Returns the one known word that `word` is a misspelling of.
 ///
 /// Letter case, `-` and `_` do not count. A word of four letters or fewer must differ by a letter too many, too
-/// few or out of order: a single wrong letter makes another word (`base`, `case`).
+/// few or out of order: a single wrong letter makes another word (`base`, `case`). A known word with another before it,
+/// such as `r_version`, is meant as it stands.
 pub(super) fn near<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     let plain = |text: &str| -> Vec<char> {
         text.chars().filter(|c| !matches!(c, '-' | '_')).flat_map(char::to_lowercase).collect()
     };
-    let word = plain(word);
-    if word.len() > 64 {
+    let compound = |known: &str| {
+        let first = word.strip_suffix(known).and_then(|rest| rest.strip_suffix('_'));
+        first.is_some_and(|first| !first.is_empty())
+    };
+    if word.len() > 64 || known.iter().any(|known| compound(known)) {
         return None;
     }
+    let word = plain(word);
     let mut best: Option<(usize, &str)> = None;
     let mut tie = false;
     for candidate in known {
