@@ -8,9 +8,11 @@ use std::thread;
 use std::time::Duration;
 
 use regex::Regex;
-use rnx::job::{self, JobError, JobRequest, Runtime, Surroundings};
+use rnx::gpu::{self, GpuError, GpuRequest, Gpus, Which};
+use rnx::job::{self, JobError, JobRequest, Runtime, Surroundings, User};
 use rnx::run::{self, LoadError};
 use rnx_archive::{Limits, Options, UnpackError, verify_and_unpack};
+use rnx_sandbox::limits;
 use rnx_sandbox::plan::Network;
 use rnx_sandbox::spawn::{Exit, SandboxError, Stdio, Stream, spawn};
 use rnx_spec::manifest::{Need, RuntimeTest};
@@ -56,6 +58,8 @@ pub enum TestError {
     Folder { source: io::Error },
     #[error("failed to copy the definition's `tests` folder")]
     Copy { source: StageError },
+    #[error("failed to find this machine's GPUs")]
+    Gpu { source: GpuError },
     #[error("failed to load the runtime")]
     Load { source: LoadError },
     #[error("the test `{name}` cannot be planned")]
@@ -123,9 +127,14 @@ pub fn run_all(
     let mut outcomes = Vec::new();
     for test in tests {
         on(&test.name);
-        let result = match test.needs {
-            Some(Need::Gpu) if !has_gpu() => TestResult::Skipped { need: "GPU" },
-            _ => run_one(test, definition, runtime, scratch)?,
+        let gpus = match test.needs {
+            Some(Need::Gpu) => find_gpus()?,
+            None => None,
+        };
+        let result = if test.needs.is_some() && gpus.is_none() {
+            TestResult::Skipped { need: "GPU" }
+        } else {
+            run_one(test, (definition, runtime, scratch), gpus)?
         };
         outcomes.push(TestOutcome { name: test.name.clone(), result });
     }
@@ -134,9 +143,8 @@ pub fn run_all(
 
 fn run_one(
     test: &RuntimeTest,
-    definition: &Path,
-    runtime: &Runtime,
-    scratch: &Path,
+    (definition, runtime, scratch): (&Path, &Runtime, &Path),
+    gpus: Option<Gpus>,
 ) -> Result<TestResult, TestError> {
     let folder = tempfile::Builder::new()
         .prefix("test-")
@@ -149,11 +157,15 @@ fn run_one(
     let request = JobRequest {
         argv: test.run.iter().map(Into::into).collect(),
         env: Vec::new(),
+        secrets: Vec::new(),
         volumes: Vec::new(),
+        uploads: None,
         workdir: job::WORK.into(),
         // A test that needs the internet would fail for reasons that are not the runtime's.
         network: Network::None,
-        timeout: None,
+        limits: limits::Limits::default(),
+        gpus,
+        user: User::JOB,
     };
     let fixed = |name: &str| {
         TEST_ENVIRONMENT.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).into())
@@ -230,6 +242,12 @@ fn last_lines(text: &str) -> impl Iterator<Item = String> {
     lines[from..].iter().map(|line| line.escape_debug().to_string()).collect::<Vec<_>>().into_iter()
 }
 
-fn has_gpu() -> bool {
-    Path::new("/dev/nvidiactl").exists() || Path::new("/dev/kfd").exists()
+/// Finds what a user's job with `--gpu` would get.
+fn find_gpus() -> Result<Option<Gpus>, TestError> {
+    let request = GpuRequest { which: Which::All, memory_bytes_min: None };
+    match gpu::find(&request, Path::new("/")) {
+        Ok(gpus) => Ok(Some(gpus)),
+        Err(GpuError::None { .. }) => Ok(None),
+        Err(source) => Err(TestError::Gpu { source }),
+    }
 }

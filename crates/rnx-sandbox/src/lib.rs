@@ -3,6 +3,7 @@
 //! This crate offers mechanism only; what a build may do is decided in `xtask::build`, what a job may do in
 //! `rnx::job`. It knows no runtime, no registry and no other crate of the workspace. Linux only.
 
+pub mod arguments;
 pub mod cgroup;
 mod child;
 pub mod limits;

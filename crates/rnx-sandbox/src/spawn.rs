@@ -298,6 +298,11 @@ impl Drop for Child {
     }
 }
 
+/// Processor time of all children of this process that have ended and were waited for, with all below them.
+pub fn processor_time_of_children() -> Duration {
+    sys::processor_time_of_children()
+}
+
 fn cgroup(plan: &SandboxPlan) -> Result<Option<Cgroup>, SandboxError> {
     if plan.limits.is_empty() {
         return Ok(None);

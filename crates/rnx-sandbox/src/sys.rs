@@ -457,6 +457,20 @@ pub(crate) fn reap(block: bool) -> Sys<Option<(i32, i32)>> {
     Ok((pid != 0).then_some((pid, status)))
 }
 
+pub(crate) fn processor_time_of_children() -> std::time::Duration {
+    // SAFETY: all zeroes is a valid `rusage`.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // Fails for no argument that is given here.
+    let _ = call!(libc::SYS_getrusage, libc::RUSAGE_CHILDREN, &raw mut usage);
+    [usage.ru_utime, usage.ru_stime]
+        .iter()
+        .map(|time| {
+            std::time::Duration::new(time.tv_sec.unsigned_abs(), 0)
+                + std::time::Duration::from_micros(time.tv_usec.unsigned_abs())
+        })
+        .sum()
+}
+
 /// Waits until one of two descriptors can be read or is at its end; which of them are.
 pub(crate) fn wait_readable(fds: [RawFd; 2], timeout_ms: Option<u32>) -> Sys<[bool; 2]> {
     let mut polled = fds.map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 });

@@ -82,7 +82,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
     let global = &cli.global;
     let status = match cli.command {
         Command::Job(job::Command::Run(args)) => {
-            return job::run(args, |runtime| path::folder_of(runtime, global));
+            return job::run(&args, |runtime, install| path::folder_of(runtime, install, global));
         }
         Command::Runtime(command) => runtime(&command, global)?,
         Command::Completions(args) => completions::run(&args, Cli::command())?,

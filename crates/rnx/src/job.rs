@@ -1,16 +1,22 @@
 //! What a job may do and see: an installed runtime and a request become a sandbox plan.
 
 mod environment;
+mod etc;
+mod gpu;
 
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
-use std::time::Duration;
 
 use rnx_sandbox::limits::Limits;
-use rnx_sandbox::plan::{Access, Identity, Network, Privileges, Process, Root, SandboxPlan, Step};
+use rnx_sandbox::plan::{
+    Access, Identity, Network, Privileges, Process, Root, SandboxPlan, Secret, Step,
+};
 use rnx_spec::runtime_yml::RuntimeYml;
 
-/// The job's user and group, whoever runs it.
+use crate::gpu::Gpus;
+use crate::upload::Upload;
+
+/// The job's user and group, whoever runs it, if nothing else is asked for.
 pub const JOB_ID: u32 = 1000;
 /// Who a job of root is on the host: above all ids that distributions, users and container engines hand out.
 pub const SHIFTED_ID: u32 = 1_900_000_000;
@@ -27,17 +33,37 @@ pub struct Runtime {
     pub yml: RuntimeYml,
 }
 
+pub use self::etc::ETC_FILES;
+
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobRequest {
     pub argv: Vec<OsString>,
     /// On top of the runtime's environment.
     pub env: Vec<(OsString, OsString)>,
+    /// More of it, whose values are not shown.
+    pub secrets: Vec<(OsString, Secret)>,
     pub volumes: Vec<Volume>,
+    /// Copies in a private `/work`, instead of the caller's folder.
+    pub uploads: Option<Vec<Upload>>,
     /// Where the command starts, in the job.
     pub workdir: PathBuf,
     pub network: Network,
-    pub timeout: Option<Duration>,
+    pub limits: Limits,
+    pub gpus: Option<Gpus>,
+    pub user: User,
+}
+
+/// Who the job is, as it sees itself. What stands behind it on the host does not depend on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct User {
+    pub uid: u32,
+    pub gid: u32,
+}
+
+impl User {
+    /// `job`, who is nobody else.
+    pub const JOB: Self = Self { uid: JOB_ID, gid: JOB_ID };
 }
 
 /// A file or folder of the host that the job sees.
@@ -58,10 +84,12 @@ pub struct Surroundings {
     pub env: Vec<(OsString, OsString)>,
     /// What each mount of the runtime is, in the order of `runtime.yml`.
     pub mounts: Vec<MountKind>,
-    /// Files of the job's `/etc` that the tree has, by name: `passwd`, `group`, `hosts`, `resolv.conf`.
+    /// Files of the job's `/etc` that the tree has, of those in [`ETC_FILES`].
     pub etc: Vec<&'static str>,
     /// The tree has an `/etc`; if not, the job's is made.
     pub has_etc: bool,
+    /// The host's certificates to trust, one file.
+    pub certificates: Option<PathBuf>,
 }
 
 /// What a mount's source is in the tree.
@@ -81,6 +109,8 @@ pub enum JobError {
     Target { name: String, target: String },
     #[error("the volume `{}` cannot be in the job: its place is an absolute path without `..`, below `/`", .0.display())]
     VolumeTarget(PathBuf),
+    #[error("the runtime {name} mounts `{}`, where a job's GPUs are", gpu::PLACE)]
+    GpuPlace { name: String },
     #[error("the working directory `{}` is not an absolute path in the job", .0.display())]
     Workdir(PathBuf),
 }
@@ -99,9 +129,12 @@ pub fn plan(
         Step::Dev { guest: "/dev".into() },
         Step::Proc { guest: "/proc".into(), masked: true },
         Step::Tmpfs { guest: "/tmp".into(), size_bytes_max: TMP_BYTES_MAX, mode: 0o1777 },
-        work(around),
     ]);
-    steps.extend(etc(request.network, around));
+    steps.extend(work(request, around));
+    steps.extend(etc::steps(request, around));
+    if let Some(gpus) = &request.gpus {
+        steps.extend(gpu::steps(gpus, runtime)?);
+    }
     for volume in &request.volumes {
         if !is_place(&volume.guest) {
             return Err(JobError::VolumeTarget(volume.guest.clone()));
@@ -113,29 +146,29 @@ pub fn plan(
         });
     }
     Ok(SandboxPlan {
-        identity: identity(around),
+        identity: identity(request.user, around),
         network: request.network,
-        limits: Limits::default(),
+        limits: request.limits.clone(),
         hostname: "job".to_owned(),
         root: Root::Tmpfs,
         steps,
         process: Process {
             argv: request.argv.clone(),
             env: environment::of(&runtime.yml, request, around),
-            secrets: Vec::new(),
+            secrets: request.secrets.clone(),
             cwd: request.workdir.clone(),
-            uid: JOB_ID,
-            gid: JOB_ID,
+            uid: request.user.uid,
+            gid: request.user.gid,
             privileges: Privileges::Job,
         },
     })
 }
 
-fn identity(around: &Surroundings) -> Identity {
+fn identity(User { uid, gid }: User, around: &Surroundings) -> Identity {
     if around.caller_is_root {
-        Identity::Shifted { host_uid: SHIFTED_ID, host_gid: SHIFTED_ID, uid: JOB_ID, gid: JOB_ID }
+        Identity::Shifted { host_uid: SHIFTED_ID, host_gid: SHIFTED_ID, uid, gid }
     } else {
-        Identity::Single { uid: JOB_ID, gid: JOB_ID }
+        Identity::Single { uid, gid }
     }
 }
 
@@ -165,49 +198,20 @@ fn mounts(runtime: &Runtime, around: &Surroundings) -> Result<Vec<Step>, JobErro
         .collect()
 }
 
-/// The caller's folder; one called from `/` would hand out the whole host, and gets an empty one.
-fn work(around: &Surroundings) -> Step {
+/// The caller's folder, or a private one with copies. One called from `/` would hand out the whole host, and gets an
+/// empty one.
+fn work(request: &JobRequest, around: &Surroundings) -> Vec<Step> {
     let guest = PathBuf::from(WORK);
-    if around.folder == Path::new("/") {
-        Step::Tmpfs { guest, size_bytes_max: TMP_BYTES_MAX, mode: 0o1777 }
-    } else {
-        Step::Bind { host: around.folder.clone(), guest, access: Access::ReadWrite }
+    if request.uploads.is_none() && around.folder != Path::new("/") {
+        return vec![Step::Bind { host: around.folder.clone(), guest, access: Access::ReadWrite }];
     }
-}
-
-/// The job's own user, and with the host's network the host's way to resolve names.
-fn etc(network: Network, around: &Surroundings) -> Vec<Step> {
-    let own = [
-        (
-            "passwd",
-            format!(
-                "root:x:0:0:root:/root:/bin/sh\njob:x:{JOB_ID}:{JOB_ID}:job:/tmp:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n"
-            ),
-        ),
-        ("group", format!("root:x:0:\njob:x:{JOB_ID}:\nnogroup:x:65534:\n")),
-    ];
-    let mut steps = Vec::new();
-    for (name, content) in own {
-        let (guest, content) = (Path::new("/etc").join(name), content.into_bytes());
-        if around.etc.contains(&name) {
-            steps.push(Step::Cover { guest, content });
-        } else if !around.has_etc {
-            steps.push(Step::File { guest, content, mode: 0o644 });
-        }
-    }
-    if network == Network::Host {
-        for name in ["hosts", "resolv.conf"] {
-            if around.etc.contains(&name) || !around.has_etc {
-                let path = Path::new("/etc").join(name);
-                steps.push(Step::Bind {
-                    host: path.clone(),
-                    guest: path,
-                    access: Access::ReadOnly,
-                });
-            }
-        }
-    }
-    steps
+    let uploads = request.uploads.iter().flatten().map(|upload| Step::Copy {
+        host: upload.folder.clone(),
+        guest: guest.clone(),
+        entries: upload.entries.clone(),
+    });
+    let own = Step::Tmpfs { guest: guest.clone(), size_bytes_max: TMP_BYTES_MAX, mode: 0o1777 };
+    [own].into_iter().chain(uploads).collect()
 }
 
 /// A path that names one place in the job, other than its root.

@@ -1,5 +1,7 @@
 //! Runs a job: reads what its plan depends on, starts it, passes signals on, and waits for its end.
 
+mod relay;
+
 use std::env;
 use std::ffi::OsString;
 use std::io;
@@ -7,16 +9,21 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rnx_sandbox::cgroup::Counted;
 use rnx_sandbox::plan::SandboxPlan;
 use rnx_sandbox::signals::Signals;
-use rnx_sandbox::spawn::{Child, Exit, SandboxError, Stdio, spawn};
+use rnx_sandbox::spawn::{
+    Child, Exit, SandboxError, Stdio, processor_time_of_children, spawn, spawn_on_terminal,
+};
+use rnx_sandbox::terminal::CallersTerminal;
 use rnx_spec::runtime_yml::{self, Mount, ParseRuntimeYmlError};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat2, readlinkat};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, open, openat2, readlinkat};
 use rustix::io::Errno;
 use rustix::process::Signal;
 
-use crate::job::{MountKind, Runtime, Surroundings};
+use crate::job::{ETC_FILES, MountKind, Runtime, Surroundings};
+use crate::run::relay::Relay;
 
 /// After `SIGTERM` at the end of its time, a job has this long to end by itself.
 const GRACE: Duration = Duration::from_secs(5);
@@ -33,6 +40,10 @@ const FORWARDED: [Signal; 9] = [
     Signal::TSTP,
     Signal::CONT,
 ];
+
+/// Where distributions keep the certificates that they, and their administrators, trust.
+const SYSTEM_CERTIFICATES: [&str; 2] =
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
 
 /// A runtime's folder that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +73,8 @@ pub enum RunError {
     Sandbox(#[from] SandboxError),
     #[error("failed to wait for the job")]
     Wait { source: Errno },
+    #[error("failed to pass on what the job's terminal shows or hears")]
+    Relay { source: Errno },
 }
 
 /// Reads the `runtime.yml` of a runtime's folder.
@@ -87,13 +100,12 @@ pub fn look(
         .collect::<Result<_, _>>()?;
     let etc_source =
         runtime.yml.mounts.iter().find(|mount| mount.target == "/etc").map(|mount| &mount.source);
-    let has = |name: &str| -> bool {
-        let inside = |folder: &String| runtime.dir.join(folder).join(name);
+    let has = |name: &&'static str| -> bool {
         let target = format!("/etc/{name}");
         let single = runtime.yml.mounts.iter().find(|mount| mount.target == target);
-        let path =
-            single.map(|mount| runtime.dir.join(&mount.source)).or_else(|| etc_source.map(inside));
-        path.is_some_and(|path| path.symlink_metadata().is_ok_and(|metadata| metadata.is_file()))
+        let inside = || etc_source.map(|folder| format!("{folder}/{name}"));
+        let path = single.map(|mount| mount.source.clone()).or_else(inside);
+        path.is_some_and(|path| is_file(&runtime.dir, &path))
     };
     Ok(Surroundings {
         caller_is_root: rustix::process::geteuid().is_root(),
@@ -103,12 +115,26 @@ pub fn look(
             .filter_map(|name| Some((name.into(), env(name)?)))
             .collect(),
         mounts,
-        etc: ["passwd", "group", "hosts", "resolv.conf"]
-            .into_iter()
-            .filter(|name| has(name))
-            .collect(),
+        etc: ETC_FILES.into_iter().filter(has).collect(),
         has_etc: etc_source.is_some(),
+        certificates: certificates(env),
     })
+}
+
+/// The file that this host's administrator, or the caller, trusts.
+fn certificates(env: &dyn Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let named = env("SSL_CERT_FILE").map(PathBuf::from);
+    let files = named.into_iter().chain(SYSTEM_CERTIFICATES.map(PathBuf::from));
+    files.into_iter().find(|path| path.is_absolute() && path.is_file())
+}
+
+/// Whether the tree has a file there that no link leads to.
+fn is_file(dir: &Path, path: &str) -> bool {
+    let Ok(folder) = open(dir, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) else { return false };
+    let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    openat2(&folder, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), beneath)
+        .and_then(fstat)
+        .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
 }
 
 /// Looks without following a link: an archive's link must not decide what of the host is mounted.
@@ -128,19 +154,64 @@ fn kind(dir: &Path, mount: &Mount) -> Result<MountKind, LoadError> {
     }
 }
 
-/// Runs a job to its end on the caller's streams.
-pub fn run(plan: &SandboxPlan, timeout: Option<Duration>) -> Result<Ended, RunError> {
+/// How a job is run, besides its plan.
+#[derive(Debug)]
+pub struct Running {
+    pub timeout: Option<Duration>,
+    /// The caller's terminal, if the job is to have one of its own.
+    pub terminal: Option<CallersTerminal>,
+    /// Waits until the kernel has taken down all of the job, to count what it used.
+    pub counting: bool,
+}
+
+/// A job that has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Finished {
+    pub ended: Ended,
+    /// What its control group counted, if it had limits.
+    pub counted: Option<Counted>,
+    /// Processor time, if it was to be counted.
+    pub processor_time: Duration,
+}
+
+/// Runs a job to its end on the caller's streams or terminal, which is set back when this returns.
+pub fn run(plan: &SandboxPlan, running: Running) -> Result<Finished, RunError> {
+    let Running { timeout, terminal, counting } = running;
     let signals = Signals::catch(&FORWARDED.map(Signal::as_raw))?;
-    let child = spawn(plan, Stdio::inherit())?;
+    let (child, mut relay) = match &terminal {
+        None => (spawn(plan, Stdio::inherit())?, None),
+        Some(caller) => {
+            let (child, terminal) = spawn_on_terminal(plan, caller)?;
+            caller.make_raw()?;
+            (child, Some(Relay::new(caller, terminal)))
+        }
+    };
+    let timed_out = attend(&child, &signals, timeout, relay.as_mut())?;
+    if let Some(relay) = &mut relay {
+        relay.finish()?;
+    }
+    finish(child, timed_out, counting)
+}
+
+/// Passes signals and keys on until the job has ended; whether its time was over.
+fn attend(
+    child: &Child,
+    signals: &Signals,
+    timeout: Option<Duration>,
+    mut relay: Option<&mut Relay<'_>>,
+) -> Result<bool, RunError> {
     let mut deadline = timeout.map(|timeout| Instant::now() + timeout);
     let mut timed_out = false;
     loop {
-        match wait(&child, &signals, deadline)? {
-            Event::End => {
-                let exit = child.wait_for_process()?;
-                return Ok(if timed_out { Ended::TimedOut } else { Ended::By(exit) });
-            }
-            Event::Signal => forward(&child, signals.next()?)?,
+        match wait(child, signals, deadline, relay.as_deref_mut())? {
+            Event::End => return Ok(timed_out),
+            Event::Relayed => {}
+            Event::Signal => match (signals.next()?, relay.as_deref()) {
+                (signal, Some(relay)) if signal == Signal::WINCH.as_raw() => relay.resize()?,
+                // The job's own terminal stops what runs on it.
+                (signal, Some(_)) if signal == Signal::TSTP.as_raw() => {}
+                (signal, _) => forward(child, signal)?,
+            },
             Event::Deadline if timed_out => {
                 child.kill()?;
                 deadline = None;
@@ -149,31 +220,59 @@ pub fn run(plan: &SandboxPlan, timeout: Option<Duration>) -> Result<Ended, RunEr
                 timed_out = true;
                 deadline = Some(Instant::now() + GRACE);
                 child.signal(Signal::TERM.as_raw())?;
+                // One that is stopped hears it only when it goes on.
+                child.signal(Signal::CONT.as_raw())?;
             }
         }
     }
+}
+
+fn finish(mut child: Child, timed_out: bool, counting: bool) -> Result<Finished, RunError> {
+    let ended = |exit| if timed_out { Ended::TimedOut } else { Ended::By(exit) };
+    if child.counted().is_none() && !counting {
+        let ended = ended(child.wait_for_process()?);
+        return Ok(Finished { ended, counted: None, processor_time: Duration::ZERO });
+    }
+    let ended = ended(child.wait()?);
+    let processor_time = processor_time_of_children();
+    Ok(Finished { ended, counted: child.counted(), processor_time })
 }
 
 enum Event {
     End,
     Signal,
     Deadline,
+    Relayed,
 }
 
-fn wait(child: &Child, signals: &Signals, deadline: Option<Instant>) -> Result<Event, RunError> {
+fn wait(
+    child: &Child,
+    signals: &Signals,
+    deadline: Option<Instant>,
+    mut relay: Option<&mut Relay<'_>>,
+) -> Result<Event, RunError> {
     loop {
         let end = child.end();
-        let mut fds = [PollFd::new(&end, PollFlags::IN), PollFd::new(signals, PollFlags::IN)];
+        let mut fds = vec![PollFd::new(&end, PollFlags::IN), PollFd::new(signals, PollFlags::IN)];
+        if let Some(relay) = relay.as_deref() {
+            fds.extend(relay.polled());
+        }
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let timeout = left.and_then(|left| Timespec::try_from(left).ok());
         match poll(&mut fds, timeout.as_ref()) {
             Ok(0) => return Ok(Event::Deadline),
             // A signal that came with the end has no one to go to.
             Ok(_) if !fds[0].revents().is_empty() => return Ok(Event::End),
-            Ok(_) => return Ok(Event::Signal),
-            Err(Errno::INTR) => {}
+            Ok(_) if !fds[1].revents().is_empty() => return Ok(Event::Signal),
+            Ok(_) => {}
+            Err(Errno::INTR) => continue,
             Err(source) => return Err(RunError::Wait { source }),
         }
+        drop(fds);
+        if let Some(relay) = relay.as_deref_mut() {
+            relay.pass_on()?;
+        }
+        return Ok(Event::Relayed);
     }
 }
 

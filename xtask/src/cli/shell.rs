@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use rnx::failure::{ExitStatus, Failure};
-use rnx::run::Ended;
+use rnx::run::{Ended, Running};
 use rnx_sandbox::spawn::Exit;
 use rnx_spec::Platform;
 use xtask::build::{self, Event};
@@ -56,9 +56,10 @@ pub(crate) fn run(args: &Args, repo: &Path) -> Result<ExitStatus, Failure> {
     )
     .map_err(fail)?;
     // Passes Ctrl-C on: it is meant for what runs in the shell.
-    let ended = rnx::run::run(&chroot.plan, None)
-        .map_err(|error| Failure::new(ExitStatus::Host, &error))?;
-    match ended {
+    let ended =
+        rnx::run::run(&chroot.plan, Running { timeout: None, terminal: None, counting: false })
+            .map_err(|error| Failure::new(ExitStatus::Host, &error))?;
+    match ended.ended {
         Ended::By(Exit::Code(0)) => Ok(ExitStatus::Done),
         _ => Ok(ExitStatus::Findings),
     }

@@ -55,6 +55,19 @@ struct Installed<'a> {
     outcome: &'static str,
 }
 
+/// Installs the runtime of a job, as the command without options does.
+pub(crate) fn missing(request: &Request, context: &Context) -> Result<(), Failure> {
+    let args = Args {
+        requests: vec![request.clone()],
+        registry: None,
+        platform: None,
+        force: false,
+        dry_run: false,
+        json: false,
+    };
+    run(&args, context).map(drop)
+}
+
 /// Installs one runtime after the other.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
     let requests: Vec<Request> =

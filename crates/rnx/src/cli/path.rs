@@ -4,14 +4,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use rnx::failure::{ExitStatus, Failure};
-use rnx::list::{self, Installed};
+use rnx::list::{self, FindError, Installed};
 use rnx::output::RuntimePath;
 use rnx_spec::registry::Request;
 
 use crate::cli::Global;
 use crate::cli::context::{Context, request};
 use crate::cli::failure::failure;
-use crate::cli::render;
+use crate::cli::{install, render};
 
 /// Print the folder of an installed runtime
 #[derive(Debug, clap::Args)]
@@ -38,11 +38,20 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<ExitStatus, Failure> {
     render::print_bytes(&line).map(|()| ExitStatus::Done)
 }
 
-/// Returns the folder of the runtime that a job names.
-pub(crate) fn folder_of(runtime: &str, global: &Global) -> Result<PathBuf, Failure> {
+/// Returns the folder of the runtime that a job names; with `install`, one that is not there is installed.
+pub(crate) fn folder_of(runtime: &str, install: bool, global: &Global) -> Result<PathBuf, Failure> {
     let request: Request =
         runtime.parse().map_err(|error| Failure::new(ExitStatus::Usage, &error))?;
-    find(&request, global).map(|found| found.dir)
+    let context = Context::new(global, None)?;
+    let request = context.config.expand(request);
+    match list::find(&context.layout, &request) {
+        Ok(installed) => return Ok(installed.dir),
+        Err(FindError::NotInstalled { .. }) if install => install::missing(&request, &context)?,
+        Err(error) => return Err(failure(&error)),
+    }
+    list::find(&context.layout, &request)
+        .map(|installed| installed.dir)
+        .map_err(|error| failure(&error))
 }
 
 fn find(request: &Request, global: &Global) -> Result<Installed, Failure> {

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 
 use rnx_spec::runtime_yml::{PATH_PREPEND, RuntimeYml};
 
-use super::{JobRequest, Surroundings};
+use super::{JobRequest, Surroundings, gpu};
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -30,9 +30,22 @@ pub(super) fn of(
             set(&mut env, name.as_ref(), value.as_ref());
         }
     }
+    let root = request.user.uid == 0;
+    if root {
+        for name in ["USER", "LOGNAME"] {
+            set(&mut env, name.as_ref(), "root".as_ref());
+        }
+    }
+    if let Some(gpus) = &request.gpus {
+        let of = |name: &str| env.iter().find(|(known, _)| known == name).map(|(_, v)| v.clone());
+        for (name, value) in gpu::environment(gpus, of("PATH"), of("LD_LIBRARY_PATH")) {
+            set(&mut env, &name, &value);
+        }
+    }
     for (name, value) in &request.env {
         set(&mut env, name, value);
     }
+    env.retain(|(name, _)| !request.secrets.iter().any(|(secret, _)| secret == name));
     env
 }
 

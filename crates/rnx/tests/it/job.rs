@@ -1,15 +1,16 @@
 //! Jobs: their plans as text, and the real program with a runtime of busybox.
 
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::Stdio;
 
 use fs_err as fs;
-use rnx::job::{self, JobRequest, MountKind, Runtime, Surroundings, Volume};
-use rnx_sandbox::plan::{Access, Network};
+use rnx::job::{self, JobRequest, MountKind, Runtime, Surroundings, User, Volume};
+use rnx_sandbox::limits::Limits;
+use rnx_sandbox::plan::{Access, Network, Secret};
 use rnx_spec::runtime_yml;
-use tempfile::TempDir;
+
+use crate::busybox::Busybox;
 
 const YML: &str = r#"
 name: demo
@@ -29,15 +30,19 @@ fn runtime(yml: &str) -> Runtime {
 fn request() -> JobRequest {
     JobRequest {
         argv: vec!["sh".into(), "-c".into(), "echo \"$GREETING\"".into()],
-        env: vec![("GREETING".into(), "hi".into())],
+        env: vec![("GREETING".into(), "hi".into()), ("TOKEN".into(), "shown".into())],
+        secrets: vec![("TOKEN".into(), Secret("hidden".into()))],
         volumes: vec![Volume {
             host: "/data".into(),
             guest: "/work/data".into(),
             access: Access::ReadOnly,
         }],
+        uploads: None,
         workdir: "/work/data".into(),
         network: Network::Host,
-        timeout: None,
+        limits: Limits { cpu_millis_max: Some(1500), processes_max: Some(7), ..Limits::default() },
+        gpus: None,
+        user: User::JOB,
     }
 }
 
@@ -49,8 +54,9 @@ fn around() -> Surroundings {
         folder: "/home/me/project".into(),
         env: vec![("TERM".into(), "xterm".into()), ("TZ".into(), "UTC".into())],
         mounts: vec![folder.clone(), folder.clone(), link, folder],
-        etc: vec!["passwd", "resolv.conf"],
+        etc: vec!["passwd", "resolv.conf", "ssl/certs/ca-certificates.crt"],
         has_etc: true,
+        certificates: Some("/etc/ssl/host.pem".into()),
     }
 }
 
@@ -86,65 +92,6 @@ fn places_that_are_none_are_refused() {
         let mut request = request();
         request.volumes[0].guest = place.into();
         assert!(job::plan(&runtime(YML), &request, &self::around()).is_err(), "volume at {place}");
-    }
-}
-
-/// A runtime of busybox and a folder to work in, both readable by all.
-struct Busybox {
-    scratch: TempDir,
-}
-
-impl Busybox {
-    fn new() -> Option<Self> {
-        let busybox = Path::new("/bin/busybox");
-        if !busybox.exists() {
-            assert!(std::env::var_os("CI").is_none(), "CI needs busybox (Debian: busybox-static)");
-            eprintln!("skipped: no /bin/busybox (Debian: busybox-static)");
-            return None;
-        }
-        let scratch = tempfile::tempdir().unwrap();
-        fs::set_permissions(scratch.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-        let root = scratch.path().join("runtime/isolated");
-        for folder in ["usr/bin", "etc"] {
-            fs::create_dir_all(root.join(folder)).unwrap();
-        }
-        fs::create_dir(scratch.path().join("work")).unwrap();
-        fs::copy(busybox, root.join("usr/bin/busybox")).unwrap();
-        for name in ["sh", "cat", "id", "sleep", "touch", "env", "kill"] {
-            fs::os::unix::fs::symlink("busybox", root.join("usr/bin").join(name)).unwrap();
-        }
-        fs::os::unix::fs::symlink("usr/bin", root.join("bin")).unwrap();
-        fs::write(root.join("etc/passwd"), "").unwrap();
-        let mounts: String = ["usr", "bin", "etc"]
-            .map(|name| {
-                format!("  - {{source: isolated/{name}, target: /{name}, readonly: true}}\n")
-            })
-            .concat();
-        let yml = format!("name: busybox\nversion: 1.0.0\nmounts:\n{mounts}");
-        fs::write(scratch.path().join("runtime/runtime.yml"), yml).unwrap();
-        Some(Self { scratch })
-    }
-
-    fn work(&self) -> PathBuf {
-        self.scratch.path().join("work")
-    }
-
-    fn job(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rnx"));
-        command.current_dir(self.work()).env_clear().env("SECRET", "x").env("TERM", "xterm");
-        command
-            .args(["job", "run", "--runtime"])
-            .arg(self.scratch.path().join("runtime"))
-            .args(words);
-        command.stdin(Stdio::null());
-        command
-    }
-
-    /// Exit status and both outputs.
-    fn run(&self, words: &[&str]) -> (Option<i32>, String) {
-        let output = self.job(words).output().unwrap();
-        let text = [output.stdout, output.stderr].concat();
-        (output.status.code(), String::from_utf8(text).unwrap())
     }
 }
 

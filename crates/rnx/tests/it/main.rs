@@ -1,9 +1,13 @@
 //! The whole way with the real program: registries on disk and on a server, installs, crashes, many at once.
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 
+mod busybox;
 mod crash;
 mod install;
 mod job;
+mod job_limits;
+mod job_run;
+mod job_terminal;
 mod keep;
 mod network;
 mod registries;

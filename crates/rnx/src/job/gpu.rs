@@ -1,0 +1,76 @@
+//! A job's GPUs, at places that no runtime's tree has a part in.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use rnx_sandbox::plan::{Access, Step};
+
+use super::{JobError, Runtime};
+use crate::gpu::{Gpus, LIBRARIES, PROGRAMS};
+
+/// What is shown of the driver is below this folder.
+pub(super) const PLACE: &str = "/gpu";
+
+/// Folders of `/sys` in which drivers look for their devices.
+const SYSTEM: [&str; 3] = ["/sys/bus/pci", "/sys/devices", "/sys/module"];
+
+pub(super) fn steps(gpus: &Gpus, runtime: &Runtime) -> Result<Vec<Step>, JobError> {
+    let mounted =
+        |place: &Path| runtime.yml.mounts.iter().any(|mount| place.starts_with(&mount.target));
+    if mounted(Path::new(PLACE)) {
+        return Err(JobError::GpuPlace { name: runtime.yml.name.clone() });
+    }
+    let bind = |host: &Path, guest: PathBuf| Step::Bind {
+        host: host.to_owned(),
+        guest,
+        access: Access::ReadOnly,
+    };
+    let mut steps: Vec<Step> = gpus
+        .devices
+        .iter()
+        .map(|(host, guest)| Step::Device { host: host.clone(), guest: guest.clone() })
+        .collect();
+    for (folder, files) in [(LIBRARIES, &gpus.libraries), (PROGRAMS, &gpus.programs)] {
+        let mut known: Vec<&str> = Vec::new();
+        for (host, name) in files {
+            if !known.contains(&name.as_str()) {
+                known.push(name);
+                steps.push(bind(host, Path::new(folder).join(name)));
+            }
+        }
+    }
+    let mut known: Vec<&str> = gpus.libraries.iter().map(|(_, name)| name.as_str()).collect();
+    for (name, target) in &gpus.links {
+        if !known.contains(&name.as_str()) {
+            known.push(name);
+            let guest = Path::new(LIBRARIES).join(name);
+            steps.push(Step::Symlink { guest, target: target.into() });
+        }
+    }
+    // Below a folder of the runtime nothing can be made, and a link of its tree would lead elsewhere.
+    let places = gpus.files.iter().filter(|(_, guest)| !mounted(guest));
+    steps.extend(places.map(|(host, guest)| bind(host, guest.clone())));
+    let system = SYSTEM.into_iter().filter(|place| !mounted(Path::new(place)));
+    steps.extend(system.map(|place| bind(Path::new(place), place.into())));
+    Ok(steps)
+}
+
+/// What the job's environment needs for them, on top of `path` and `libraries`, which are those of the job without.
+pub(super) fn environment(
+    gpus: &Gpus,
+    path: Option<OsString>,
+    libraries: Option<OsString>,
+) -> Vec<(OsString, OsString)> {
+    let mut own: Vec<(OsString, OsString)> =
+        gpus.env.iter().map(|(name, value)| (name.into(), value.into())).collect();
+    let joined = |first: OsString, then: Option<OsString>| match then {
+        Some(then) if !then.is_empty() => [first, then].join(":".as_ref()),
+        _ => first,
+    };
+    // The driver's libraries belong to the host's kernel: a runtime's own would be of another version.
+    own.push(("LD_LIBRARY_PATH".into(), joined(LIBRARIES.into(), libraries)));
+    if !gpus.programs.is_empty() {
+        own.push(("PATH".into(), joined(path.unwrap_or_default(), Some(PROGRAMS.into()))));
+    }
+    own
+}

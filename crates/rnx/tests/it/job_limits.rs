@@ -1,0 +1,81 @@
+//! Limits of jobs by the real program; where control groups cannot be had, that this is refused.
+
+use crate::busybox::{Busybox, has_limits};
+
+#[test]
+fn the_clients_spellings_and_ours_mean_the_same() {
+    let Some(busybox) = Busybox::new() else { return };
+    let explained = |words: &[&str]| {
+        let words: Vec<&str> =
+            ["--explain"].iter().chain(words).chain(&["true"]).copied().collect();
+        let (status, text) = busybox.run(&words);
+        assert_eq!(status, Some(0), "{text}");
+        text.lines().find(|line| line.starts_with("limits:")).unwrap_or("none").to_owned()
+    };
+    let ours = explained(&["--cpu=1.5", "--cpu-cores=0", "--memory=512M", "--pids=9"]);
+    assert_eq!(
+        ours,
+        "limits: 1.500 processors processors numbered 0 536870912 bytes of memory 9 processes"
+    );
+    let theirs = ["--max-cpu=150", "--cpu-cores=0", "--max-memory=512", "--pids=9"];
+    assert_eq!(explained(&theirs), ours);
+    assert_eq!(explained(&[]), "none");
+    assert_eq!(busybox.run(&["--cpu=1", "--max-cpu=1", "true"]).0, Some(2));
+    assert_eq!(busybox.run(&["--gpu-memory=8GB", "true"]).0, Some(2), "without --gpu");
+}
+
+#[test]
+fn a_job_is_held_to_its_limits_or_not_run() {
+    for busybox in Busybox::callers() {
+        if !has_limits(&busybox) {
+            continue;
+        }
+        let (status, text) = busybox.run(&[
+            "--memory",
+            "32M",
+            "--",
+            "awk",
+            "BEGIN { s = \"x\"; while (1) s = s s }",
+        ]);
+        assert_eq!(status, Some(137), "{text}");
+        assert!(
+            text.starts_with("error: the job needed more than its memory, 32.00 MiB\nhint: "),
+            "{text}"
+        );
+
+        // What is written to /tmp is memory too.
+        let fill = "dd if=/dev/zero of=/tmp/x bs=1M count=200 2>/dev/null; echo status $?";
+        let (_, text) = busybox.run(&["--memory", "32M", "--", "sh", "-c", fill]);
+        assert!(text.contains("the job needed more than its memory"), "{text}");
+
+        let bomb = "b() { b & b & sleep 1000; }; b 2>/dev/null; exit 1";
+        let (_, text) = busybox.run(&["--pids", "20", "--timeout", "1s", "--", "sh", "-c", bomb]);
+        assert!(
+            text.contains("note: the job was refused processes: `--pids` allows it 20"),
+            "{text}"
+        );
+
+        let words = ["--cpu", "0.1", "--cpu-cores", "0", "--timeout", "2s", "--json", "--"];
+        let spin = ["sh", "-c", "nproc >&2; while :; do :; done"];
+        let all: Vec<&str> = words.into_iter().chain(spin).collect();
+        let (status, text) = busybox.run(&all);
+        assert_eq!(status, Some(124), "{text}");
+        let mut lines = text.lines();
+        assert_eq!(lines.next(), Some("1"));
+        let receipt: serde_json::Value = serde_json::from_str(lines.next_back().unwrap()).unwrap();
+        // A tenth of two seconds, and a period of the scheduler's more; without the limit it is two.
+        let used = receipt["used"]["cpu_seconds"].as_f64().unwrap();
+        assert!(used < 0.8, "{used} s, {}", busybox.caller());
+    }
+}
+
+#[test]
+fn what_a_job_writes_is_bounded_without_any_option() {
+    for busybox in Busybox::callers() {
+        let (_, text) = busybox.run(&["--explain", "--upload", "/bin/busybox", "--", "true"]);
+        for place in ["/tmp", "/work"] {
+            let bounded = format!("tmpfs {place} (at most 4294967296 bytes, mode 1777)");
+            assert!(text.contains(&bounded), "{text}");
+        }
+    }
+}
