@@ -7,6 +7,7 @@ mod bench;
 mod build;
 mod ci;
 mod completions;
+mod diff;
 mod doctor;
 mod explain;
 mod lock;
@@ -21,6 +22,7 @@ mod test;
 mod tidy;
 mod try_run;
 mod validate;
+mod verify;
 mod workshop;
 mod yank;
 
@@ -58,6 +60,7 @@ enum Command {
     Build(build::Args),
     Ci(ci::Args),
     Completions(completions::Args),
+    Diff(diff::Args),
     Doctor(doctor::Args),
     Explain(explain::Args),
     Lock(lock::Args),
@@ -76,6 +79,7 @@ enum Command {
     Try(try_run::Args),
     Validate(validate::Args),
     Yank(yank::Args),
+    Verify(verify::Args),
 }
 
 /// Runs the command line of this process.
@@ -94,6 +98,7 @@ fn run(cli: &Cli) -> Result<ExitStatus, Failure> {
     match &cli.command {
         Command::Audit(args) => audit::run(args, &cli.global),
         Command::Base(args) => base::run(args, &cli.global),
+        Command::Diff(args) => diff::run(args, &repo(&cli.global)?),
         Command::Doctor(args) => doctor::run(args),
         Command::Bench(args) => bench::run(args, &repo(&cli.global)?),
         Command::Build(args) => build::run(args, &repo(&cli.global)?),
@@ -112,6 +117,7 @@ fn run(cli: &Cli) -> Result<ExitStatus, Failure> {
         Command::Tag(args) => release::tag(args, &repo(&cli.global)?),
         Command::Test(args) => test::run(args, &cli.global),
         Command::Try(args) => try_run::run(args, &repo(&cli.global)?),
+        Command::Verify(args) => verify::run(args, &repo(&cli.global)?),
         Command::Validate(args) => validate::run(args, &cli.global),
         Command::Yank(args) => yank::run(args, &repo(&cli.global)?),
     }

@@ -7,6 +7,7 @@ pub mod ci;
 pub mod closure;
 pub mod codegen;
 pub mod definitions;
+pub mod diff;
 pub mod doctor;
 pub mod explain;
 pub mod git;

@@ -5,7 +5,7 @@ use rnx_spec::lock;
 use crate::build::{GOOD, GOOD_TEST, Workshop, platform};
 
 /// Leaves a Python package of this version in the tree, as pip would.
-fn with_package(version: &str) -> String {
+pub(crate) fn with_package(version: &str) -> String {
     format!(
         "{GOOD}info=$tree/lib/idna-{version}.dist-info\nmkdir -p \"$info\"\n\
          printf 'Name: idna\\nVersion: {version}\\n' >\"$info/METADATA\"\necho files >\"$info/RECORD\"\n\

@@ -18,3 +18,4 @@ mod sbom;
 mod schema;
 mod sources;
 mod validate;
+mod verify;
