@@ -10,7 +10,7 @@ use std::os::fd::RawFd;
 
 use crate::plan::Privileges;
 use crate::script::{self, From, Label, Op, RootOp, Script, Source, Start};
-use crate::seccomp::FILTER;
+use crate::seccomp;
 use crate::sys::{self, Sys, TerminalSize, TerminalState};
 
 pub(crate) const STARTED: u32 = 1;
@@ -384,7 +384,8 @@ fn privileges(start: &Start) -> Sys<()> {
         if start.shares_network {
             sys::hide_abstract_sockets()?;
         }
-        sys::install_filter(&FILTER)?;
+        let job = start.privileges == Privileges::Job;
+        sys::install_filter(if job { &seccomp::JOB } else { &seccomp::BUILD })?;
     }
     if let Some((uid, gid)) = start.ids {
         sys::set_ids(uid, gid)?;

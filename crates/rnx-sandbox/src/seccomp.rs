@@ -2,6 +2,9 @@
 //!
 //! Written here because `seccompiler` gives one action to all rules (we need `ENOSYS` for `clone3`, so that the C library
 //! falls back to `clone`, whose flags can be looked at) and does not refuse the x32 system calls, whose numbers pass by any deny list.
+//! A job, whose files land in its caller's folders, can make no file with set-user-ID or set-group-ID bits: on the host
+//! the file would belong to the caller. (`RestrictSUIDSGID=` of systemd is the same, with `openat2`, whose mode a filter
+//! cannot see, refused as unknown.)
 //! Denied: what Docker's default profile denies to a container without capabilities, and every call newer than this list.
 
 use libc::{c_long, sock_filter};
@@ -11,13 +14,17 @@ const AND: u16 = 0x54; // BPF_ALU | BPF_AND | BPF_K
 const JUMP_EQUAL: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
 const JUMP_GREATER: u16 = 0x25; // BPF_JMP | BPF_JGT | BPF_K
 const JUMP_AT_LEAST: u16 = 0x35; // BPF_JMP | BPF_JGE | BPF_K
+const JUMP_SET: u16 = 0x45; // BPF_JMP | BPF_JSET | BPF_K
+const JUMP: u16 = 0x05; // BPF_JMP | BPF_JA
 const RETURN: u16 = 0x06; // BPF_RET | BPF_K
 
 const OFFSET_NR: u32 = 0;
 const OFFSET_ARCH: u32 = 4;
-// Low words of the first and the second argument; both architectures are little-endian.
+// Low words of the arguments; both architectures are little-endian.
 const OFFSET_ARG0: u32 = 16;
 const OFFSET_ARG1: u32 = 24;
+const OFFSET_ARG2: u32 = 32;
+const OFFSET_ARG3: u32 = 40;
 
 const RET_KILL_PROCESS: u32 = 0x8000_0000;
 const RET_ALLOW: u32 = 0x7fff_0000;
@@ -37,6 +44,10 @@ const CLONE_NEW: u32 = 0x7e02_0000;
 const TIOCSTI: u32 = 0x5412;
 const TIOCLINUX: u32 = 0x541c;
 const AF_VSOCK: u32 = 40;
+/// `S_ISUID` and `S_ISGID`.
+const SET_ID_MODES: u32 = 0o6000;
+/// `O_CREAT` and `__O_TMPFILE`: with these `open` has a mode.
+const CREATES: u32 = 0o2000_0100;
 /// `PER_LINUX`, `PER_LINUX32`, both with `UNAME26`, and the question what is set.
 const PERSONALITIES: [u32; 5] = [0, 0x8, 0x2_0000, 0x2_0008, 0xffff_ffff];
 
@@ -120,8 +131,30 @@ const ONLY_X86: [c_long; 6] = [
 const ONLY_X86: [c_long; 6] = [libc::SYS_acct; 6];
 
 /// Calls that are neither allowed nor denied by their number alone, and where each goes on, counted from [`AT_BLOCKS`].
-const SPECIAL: [(c_long, usize); 4] =
-    [(libc::SYS_clone, 0), (libc::SYS_ioctl, 3), (libc::SYS_socket, 6), (libc::SYS_personality, 8)];
+const SPECIAL: [(c_long, usize); 14] = [
+    (libc::SYS_clone, 0),
+    (libc::SYS_ioctl, 3),
+    (libc::SYS_socket, 6),
+    (libc::SYS_openat2, 8),
+    ONLY_X86_MODES[0],
+    (libc::SYS_openat, 13),
+    ONLY_X86_MODES[1],
+    ONLY_X86_MODES[2],
+    ONLY_X86_MODES[3],
+    (libc::SYS_fchmod, 17),
+    (libc::SYS_fchmodat, 19),
+    (SYS_FCHMODAT2, 19),
+    (libc::SYS_mknodat, 19),
+    (libc::SYS_personality, 22),
+];
+const SYS_FCHMODAT2: c_long = 452;
+
+#[cfg(target_arch = "x86_64")]
+const ONLY_X86_MODES: [(c_long, usize); 4] =
+    [(libc::SYS_open, 9), (libc::SYS_creat, 17), (libc::SYS_chmod, 17), (libc::SYS_mknod, 17)];
+/// Nothing to add: repeats.
+#[cfg(target_arch = "aarch64")]
+const ONLY_X86_MODES: [(c_long, usize); 4] = [(libc::SYS_fchmod, 17); 4];
 
 /// The numbers of [`DENIED`] and [`SPECIAL`] in ascending order.
 const SORTED: [u32; DENIED.len() + SPECIAL.len()] = sorted();
@@ -129,15 +162,18 @@ const SORTED: [u32; DENIED.len() + SPECIAL.len()] = sorted();
 const LEAF_LEN_MAX: usize = 4;
 
 /// Prologue, the search, the blocks, three results.
-const LEN: usize = AT_BLOCKS + 9 + PERSONALITIES.len() + 3;
+const LEN: usize = AT_BLOCKS + AT_PERSONALITY + 1 + PERSONALITIES.len() + 3;
+const AT_PERSONALITY: usize = 22;
 const AT_SEARCH: usize = 6;
 const AT_BLOCKS: usize = AT_SEARCH + search_len(SORTED.len());
 
-/// The program that [`crate::sys::install_filter`] loads.
+/// The programs that [`crate::sys::install_filter`] loads.
 ///
 /// The kernel runs it once for every number there is when it is loaded, to remember which calls are always allowed: a
 /// search by halves makes that, and the start of each job, quicker than a list.
-pub(crate) static FILTER: [sock_filter; LEN] = assemble();
+pub(crate) static JOB: [sock_filter; LEN] = assemble(SET_ID_MODES);
+/// A build's own tools set these bits, in a tree that is packed without.
+pub(crate) static BUILD: [sock_filter; LEN] = assemble(0);
 
 /// Position of the instruction that refuses with `EPERM`; after it `ENOSYS` and `ALLOW`.
 const AT_EPERM: usize = LEN - 3;
@@ -206,7 +242,7 @@ const fn target(number: u32) -> usize {
     AT_EPERM
 }
 
-const fn assemble() -> [sock_filter; LEN] {
+const fn assemble(denied_modes: u32) -> [sock_filter; LEN] {
     let mut out = [instruction(RETURN, RET_ALLOW, 0, 0); LEN];
     out[0] = instruction(LOAD_WORD, OFFSET_ARCH, 0, 0);
     out[1] = instruction(JUMP_EQUAL, ARCH, 1, 0);
@@ -227,8 +263,12 @@ const fn assemble() -> [sock_filter; LEN] {
     out[at + 6] = instruction(LOAD_WORD, OFFSET_ARG0, 0, 0);
     out[at + 7] =
         instruction(JUMP_EQUAL, AF_VSOCK, distance(at + 7, AT_EPERM), distance(at + 7, AT_ALLOW));
-    out[at + 8] = instruction(LOAD_WORD, OFFSET_ARG0, 0, 0);
-    at += 9;
+    let unseen = if denied_modes == 0 { RET_ALLOW } else { RET_ENOSYS };
+    out[at + 8] = instruction(RETURN, unseen, 0, 0);
+    out = modes(out, at + 9, denied_modes);
+    at += AT_PERSONALITY;
+    out[at] = instruction(LOAD_WORD, OFFSET_ARG0, 0, 0);
+    at += 1;
     let mut index = 0;
     while index < PERSONALITIES.len() {
         out[at] = when(at, PERSONALITIES[index], AT_ALLOW);
@@ -238,6 +278,28 @@ const fn assemble() -> [sock_filter; LEN] {
     assert!(at == AT_EPERM, "LEN counts the instructions");
     out[AT_EPERM] = instruction(RETURN, RET_EPERM, 0, 0);
     out[AT_ENOSYS] = instruction(RETURN, RET_ENOSYS, 0, 0);
+    out
+}
+
+/// `open` and `openat` if they create; calls with the mode as second, and as third argument; the look at the mode.
+const fn modes(mut out: [sock_filter; LEN], at: usize, denied: u32) -> [sock_filter; LEN] {
+    let check = at + 11;
+    let mut block = at;
+    while block < at + 8 {
+        let (flags, mode) =
+            if block == at { (OFFSET_ARG1, OFFSET_ARG2) } else { (OFFSET_ARG2, OFFSET_ARG3) };
+        out[block] = instruction(LOAD_WORD, flags, 0, 0);
+        out[block + 1] = instruction(JUMP_SET, CREATES, 0, distance(block + 1, AT_ALLOW));
+        out[block + 2] = instruction(LOAD_WORD, mode, 0, 0);
+        out[block + 3] = instruction(JUMP, distance(block + 3, check) as u32, 0, 0);
+        block += 4;
+    }
+    out[at + 8] = instruction(LOAD_WORD, OFFSET_ARG1, 0, 0);
+    out[at + 9] = instruction(JUMP, distance(at + 9, check) as u32, 0, 0);
+    out[at + 10] = instruction(LOAD_WORD, OFFSET_ARG2, 0, 0);
+    out[check] = instruction(AND, denied, 0, 0);
+    out[check + 1] =
+        instruction(JUMP_EQUAL, 0, distance(check + 1, AT_ALLOW), distance(check + 1, AT_EPERM));
     out
 }
 
@@ -270,10 +332,10 @@ mod tests {
     use super::*;
 
     /// What the kernel answers to a call with these arguments, run as the kernel runs it.
-    fn answer(number: u32, arguments: [u32; 2]) -> u32 {
+    fn answer(filter: &[sock_filter], number: u32, arguments: [u32; 4]) -> u32 {
         let (mut at, mut accumulator) = (0, 0);
         loop {
-            let sock_filter { code, jt, jf, k } = FILTER[at];
+            let sock_filter { code, jt, jf, k } = filter[at];
             at += 1;
             let jump = |taken: bool| usize::from(if taken { jt } else { jf });
             match code {
@@ -281,11 +343,12 @@ mod tests {
                     accumulator = match k {
                         OFFSET_NR => number,
                         OFFSET_ARCH => ARCH,
-                        OFFSET_ARG0 => arguments[0],
-                        _ => arguments[1],
+                        argument => arguments[(argument - OFFSET_ARG0) as usize / 8],
                     }
                 }
                 AND => accumulator &= k,
+                JUMP => at += k as usize,
+                JUMP_SET => at += jump(accumulator & k != 0),
                 JUMP_EQUAL => at += jump(accumulator == k),
                 JUMP_GREATER => at += jump(accumulator > k),
                 JUMP_AT_LEAST => at += jump(accumulator >= k),
@@ -298,27 +361,63 @@ mod tests {
     fn every_call_is_answered_as_listed() {
         for number in (0..600).chain([0x4000_0000 + 39]) {
             let listed = |call: &c_long| nr(*call) == number;
-            let expected = if number > NR_MAX || listed(&libc::SYS_clone3) {
-                RET_ENOSYS
-            } else if DENIED.iter().any(listed) {
-                RET_EPERM
-            } else {
-                RET_ALLOW
+            let unknown = number > NR_MAX || listed(&libc::SYS_clone3);
+            let by_number = |openat2: u32| {
+                if unknown {
+                    RET_ENOSYS
+                } else if DENIED.iter().any(listed) {
+                    RET_EPERM
+                } else if listed(&libc::SYS_openat2) {
+                    openat2
+                } else {
+                    RET_ALLOW
+                }
             };
-            assert_eq!(answer(number, [0, 0]), expected, "call {number}");
+            assert_eq!(answer(&JOB, number, [0; 4]), by_number(RET_ENOSYS), "call {number}");
+            assert_eq!(answer(&BUILD, number, [0; 4]), by_number(RET_ALLOW), "call {number}");
         }
     }
 
     #[test]
     fn some_calls_are_answered_by_their_arguments() {
         for (call, arguments) in [
-            (libc::SYS_clone, [CLONE_NEW, 0]),
-            (libc::SYS_ioctl, [0, TIOCSTI]),
-            (libc::SYS_ioctl, [0, TIOCLINUX]),
-            (libc::SYS_socket, [AF_VSOCK, 0]),
-            (libc::SYS_personality, [0x4_0000, 0]),
+            (libc::SYS_clone, [CLONE_NEW, 0, 0, 0]),
+            (libc::SYS_ioctl, [0, TIOCSTI, 0, 0]),
+            (libc::SYS_ioctl, [0, TIOCLINUX, 0, 0]),
+            (libc::SYS_socket, [AF_VSOCK, 0, 0, 0]),
+            (libc::SYS_personality, [0x4_0000, 0, 0, 0]),
         ] {
-            assert_eq!(answer(nr(call), arguments), RET_EPERM, "call {call}");
+            for filter in [&JOB, &BUILD] {
+                assert_eq!(answer(filter, nr(call), arguments), RET_EPERM, "call {call}");
+            }
         }
+    }
+
+    #[test]
+    fn a_job_makes_no_file_that_changes_ids() {
+        let create = 0o100;
+        for (call, arguments) in [
+            (libc::SYS_fchmod, [3, 0o4755, 0, 0]),
+            (libc::SYS_fchmodat, [3, 0, 0o2755, 0]),
+            (SYS_FCHMODAT2, [3, 0, 0o4755, 0]),
+            (libc::SYS_mknodat, [3, 0, 0o4755, 0]),
+            (libc::SYS_openat, [3, 0, create, 0o4755]),
+            (libc::SYS_openat, [3, 0, 0o2020_0002, 0o4755]),
+            #[cfg(target_arch = "x86_64")]
+            (libc::SYS_open, [0, create, 0o6755, 0]),
+            #[cfg(target_arch = "x86_64")]
+            (libc::SYS_chmod, [0, 0o4755, 0, 0]),
+            #[cfg(target_arch = "x86_64")]
+            (libc::SYS_creat, [0, 0o4755, 0, 0]),
+            #[cfg(target_arch = "x86_64")]
+            (libc::SYS_mknod, [0, 0o4755, 0, 0]),
+        ] {
+            assert_eq!(answer(&JOB, nr(call), arguments), RET_EPERM, "call {call}");
+            assert_eq!(answer(&BUILD, nr(call), arguments), RET_ALLOW, "call {call}");
+            let plain = arguments.map(|word| word & !SET_ID_MODES);
+            assert_eq!(answer(&JOB, nr(call), plain), RET_ALLOW, "call {call}");
+        }
+        // Without a file to be made, what stands in place of a mode is nothing.
+        assert_eq!(answer(&JOB, nr(libc::SYS_openat), [3, 0, 0o2, 0o4755]), RET_ALLOW);
     }
 }

@@ -38,7 +38,8 @@ impl Busybox {
             fs::create_dir_all(root.join(folder)).unwrap();
         }
         fs::create_dir(scratch.path().join("work")).unwrap();
-        fs::copy(busybox, root.join("usr/bin/busybox")).unwrap();
+        let status = Command::new("cp").arg(busybox).arg(root.join("usr/bin/busybox")).status();
+        assert!(status.unwrap().success());
         for name in APPLETS {
             fs::os::unix::fs::symlink("busybox", root.join("usr/bin").join(name)).unwrap();
         }
@@ -65,7 +66,9 @@ impl Busybox {
             other.user = Some(ORDINARY);
             // The program may lie where nobody else looks.
             let copy = other.scratch.path().join("rnx");
-            fs::copy(env!("CARGO_BIN_EXE_rnx"), copy).unwrap();
+            // By another process: children of other tests would inherit a descriptor that writes to it, and it would be busy.
+            let status = Command::new("cp").arg(env!("CARGO_BIN_EXE_rnx")).arg(copy).status();
+            assert!(status.unwrap().success());
             std::os::unix::fs::chown(other.work(), Some(ORDINARY), Some(ORDINARY)).unwrap();
             all.push(other);
         }
