@@ -8,8 +8,10 @@ mod info;
 mod install;
 mod job;
 mod list;
+mod outdated;
 mod path;
 mod progress;
+mod registry;
 mod remove;
 mod render;
 mod search;
@@ -50,6 +52,8 @@ enum Command {
     Job(job::Command),
     #[command(subcommand)]
     Runtime(Runtime),
+    #[command(subcommand)]
+    Registry(registry::Command),
     Completions(completions::Args),
     /// Print the manual page
     Man,
@@ -62,6 +66,7 @@ enum Runtime {
     List(list::Args),
     Search(search::Args),
     Info(info::Args),
+    Outdated(outdated::Args),
     Remove(remove::Args),
     Verify(verify::Args),
     Path(path::Args),
@@ -84,6 +89,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Job(job::Command::Run(args)) => {
             return job::run(&args, |runtime, install| path::folder_of(runtime, install, global));
         }
+        Command::Registry(command) => registry::run(&command, &Context::new(global, None)?)?,
         Command::Runtime(command) => runtime(&command, global)?,
         Command::Completions(args) => completions::run(&args, Cli::command())?,
         Command::Man => completions::man(Cli::command())?,
@@ -97,6 +103,7 @@ fn runtime(command: &Runtime, global: &Global) -> Result<ExitStatus, Failure> {
         Runtime::List(args) => list::run(args, &Context::new(global, args.platform)?),
         Runtime::Search(args) => search::run(args, &Context::new(global, args.platform)?),
         Runtime::Info(args) => info::run(args, &Context::new(global, args.platform)?),
+        Runtime::Outdated(args) => outdated::run(args, &Context::new(global, None)?),
         Runtime::Remove(args) => remove::run(args, &Context::new(global, None)?),
         Runtime::Verify(args) => verify::run(args, &Context::new(global, None)?),
         Runtime::Path(args) => path::run(args, global),

@@ -1,5 +1,7 @@
 //! What a host's administrator and user decided: flags, `RNX_*`, then the configuration files.
 
+pub mod edit;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
@@ -266,7 +268,8 @@ fn read(path: &Path) -> Result<Option<Section>, ConfigError> {
     }
 }
 
-fn official() -> RegistryConfig {
+/// Returns the registry that is asked where none is configured.
+pub fn official() -> RegistryConfig {
     let url = OFFICIAL_URL.to_owned();
     RegistryConfig { name: "official".to_owned(), url, enabled: true, auth: None }
 }

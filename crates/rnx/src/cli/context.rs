@@ -56,7 +56,7 @@ impl Context {
 
     /// Opens the registry that `--registry` names, or all that are configured. What cannot be read is a failure.
     pub(crate) fn registries(&self, named: Option<&str>) -> Result<Vec<OpenRegistry>, Failure> {
-        self.locations(named)?.into_iter().map(|location| self.open(location, false)).collect()
+        self.locations(named)?.into_iter().map(|location| self.open(location)).collect()
     }
 
     /// Opens those that can be read, for a command that looks around; says so about the others.
@@ -65,7 +65,7 @@ impl Context {
         let alone = locations.len() == 1;
         let mut registries = Vec::new();
         for location in locations {
-            match self.open(location, false) {
+            match self.open(location) {
                 Ok(open) => registries.push(open),
                 Err(failure) if alone => return Err(failure),
                 Err(failure) => {
@@ -74,6 +74,17 @@ impl Context {
             }
         }
         Ok(registries)
+    }
+
+    /// Opens a registry as its server has it now; a copy will not do.
+    pub(crate) fn refreshed(&self, location: RegistryLocation) -> Result<OpenRegistry, Failure> {
+        let open = OpenRegistry::open(location, self.access(), self.policy(true))
+            .map_err(|error| failure(&error))?;
+        if let Freshness::Unreachable { why, .. } = open.freshness() {
+            return Err(failure(why.as_ref()));
+        }
+        say_age(&open);
+        Ok(open)
     }
 
     /// Opens those that can be read without asking a server, and says nothing about the others.
@@ -107,12 +118,8 @@ impl Context {
     }
 
     /// Opens a registry, and says how old what is known of it is, where that is not the usual.
-    pub(crate) fn open(
-        &self,
-        location: RegistryLocation,
-        refresh: bool,
-    ) -> Result<OpenRegistry, Failure> {
-        let open = OpenRegistry::open(location, self.access(), self.policy(refresh))
+    fn open(&self, location: RegistryLocation) -> Result<OpenRegistry, Failure> {
+        let open = OpenRegistry::open(location, self.access(), self.policy(false))
             .map_err(|error| failure(&error))?;
         say_age(&open);
         Ok(open)
@@ -222,7 +229,8 @@ pub(crate) fn env(name: &str) -> Option<OsString> {
     std::env::var_os(name)
 }
 
-fn location_failure(error: &resolve::LocationError, folder: &Path) -> Failure {
+/// Says what is wrong with the name of a registry.
+pub(crate) fn location_failure(error: &resolve::LocationError, folder: &Path) -> Failure {
     let failure = Failure::new(ExitStatus::Usage, error);
     match error {
         resolve::LocationError::Unknown { text, .. } if folder.join(text).is_dir() => {

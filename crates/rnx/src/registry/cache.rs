@@ -58,6 +58,11 @@ pub fn path(dir: &Path, url: &SourceUrl) -> PathBuf {
     dir.join(format!("{}.registry", name(url)))
 }
 
+/// Returns when the server last confirmed the copy of a registry, and how many runtimes it has; `None` without a copy.
+pub fn kept(dir: &Path, url: &SourceUrl) -> Option<(SystemTime, usize)> {
+    open(dir, url).map(|copy| (copy.valid_at, copy.index.runtimes.len()))
+}
+
 /// Makes sure that one process at a time asks for a registry.
 pub(super) fn lock(dir: &Path, url: &SourceUrl) -> Result<StoreGuard, CacheError> {
     if !dir.is_dir() {

@@ -397,3 +397,59 @@ impl Drop for Tls {
         self.process.wait().unwrap();
     }
 }
+
+#[test]
+fn registries_are_added_and_removed_and_the_rest_of_the_file_stays() {
+    let scene = Scene::new();
+    let config = scene.rnx.home.path().join(".rnx/config.yaml");
+    fs::write(&config, "# mine\nruntimes:\n  aliases: {d: demo} # short\n").unwrap();
+    let url = scene.server.url("");
+    let run = |args: &[&str]| scene.run(&[&["registry"], args].concat(), &[("T", "canary")]);
+    assert_snapshot!(
+        "registry_add",
+        run(&[
+            "add",
+            "own",
+            &url,
+            "--first",
+            "--token-env",
+            "T",
+            "--token-host",
+            "https://assets.example.org"
+        ])
+    );
+    assert_snapshot!(
+        "registry_config",
+        fs::read_to_string(&config).unwrap().replace(&url, "http://server/")
+    );
+    assert_snapshot!("registry_list", run(&["list"]));
+    assert!(
+        run(&["refresh", "own"])
+            .starts_with("own: 2 runtimes in 3 versions, changed last at 2026-")
+    );
+    assert!(run(&["list"]).contains(" s old  http://server/"));
+    assert_snapshot!("registry_add_again", run(&["add", "own", "/elsewhere"]));
+    assert_snapshot!("registry_add_wrong", run(&["add", "other", "nowhere"]));
+    assert_snapshot!("registry_remove_unknown", run(&["remove", "company"]));
+    assert_eq!(
+        run(&["remove", "official"]),
+        "Removed official from HOME/.rnx/config.yaml\nstatus 0"
+    );
+    assert_eq!(run(&["remove", "own"]), "Removed own from HOME/.rnx/config.yaml\nstatus 0");
+    assert_eq!(
+        fs::read_to_string(&config).unwrap(),
+        "# mine\nruntimes:\n  registries: []\n  aliases: {d: demo} # short\n"
+    );
+    assert_snapshot!("no_registry_left", scene.run(&AVAILABLE, &[]));
+    // At once, and none is lost.
+    fs::remove_file(&config).unwrap();
+    thread::scope(|scope| {
+        for number in 0..8 {
+            let (run, name) = (&run, format!("r{number}"));
+            scope.spawn(move || assert!(run(&["add", &name, "/srv/r"]).ends_with("status 0")));
+        }
+    });
+    assert_eq!(fs::read_to_string(&config).unwrap().matches("/srv/r").count(), 8);
+    fs::write(&config, "runtimes: {registries: []}\n").unwrap();
+    assert_snapshot!("registry_add_by_hand", run(&["add", "other", "/srv/r"]));
+}
