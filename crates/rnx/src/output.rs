@@ -146,7 +146,6 @@ pub struct Component {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
     /// SPDX expressions or names.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub licenses: Vec<String>,
 }
 

@@ -14,7 +14,7 @@ use rnx::record::RecordError;
 use rnx::registry::LoadRegistryError;
 use rnx::remove::RemoveError;
 use rnx::verify::VerifyError;
-use rnx_spec::registry::{LISTED_MAX, SelectError};
+use rnx_spec::registry::{LISTED_MAX, Request, SelectError};
 use rnx_store::blob::AddBlobError;
 use rnx_store::fetch::{OpenError, ReadAllError};
 
@@ -270,6 +270,12 @@ fn download_hints(error: &AddBlobError) -> Vec<String> {
     }
 }
 
+/// Returns a request as it is typed: some ranges mean something else to a shell.
+fn typed(request: &Request) -> String {
+    let text = request.to_string();
+    if text.contains(['<', '>', '*', '~', '^']) { format!("'{text}'") } else { text }
+}
+
 impl Classified for FindError {
     fn status(&self) -> ExitStatus {
         match self {
@@ -288,7 +294,7 @@ impl Classified for FindError {
             let names: Vec<String> = near.iter().map(|name| format!("`{name}`")).collect();
             hints.push(format!("did you mean {}?", names.join(" or ")));
         }
-        hints.push(format!("install it: `rnx runtime install {request}`"));
+        hints.push(format!("install it: `rnx runtime install {}`", typed(request)));
         hints
     }
 }

@@ -194,7 +194,7 @@ fn components(
     let Some(sbom) = artifact.and_then(|artifact| artifact.sbom.as_ref()) else {
         let text = format!("the registry names no SBOM of `{}`", release.spec);
         return Err(Failure::message(ExitStatus::Findings, text)
-            .hint("it came with the first tools that make one: ask for a newer version"));
+            .hint("what was built before SBOMs were made has none: ask for a newer version"));
     };
     contents::read(open, sbom).map_err(|error| failure(&error))
 }

@@ -3,6 +3,8 @@
 
 mod busybox;
 mod crash;
+mod find;
+mod github;
 mod install;
 mod job;
 mod job_limits;
