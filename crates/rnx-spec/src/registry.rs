@@ -3,7 +3,10 @@
 //! A [`Registry`] keeps the document as it was read beside the typed view of it. Changes are made in the document, so
 //! that what this program does not know survives a rewrite and what it does not change stays the same bytes.
 
+mod check;
+mod form;
 mod index;
+mod ledger;
 mod merge;
 mod request;
 mod select;
@@ -14,7 +17,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+pub use self::check::check;
 pub use self::index::{Index, IndexedRelease, IndexedRuntime, ParseIndexError, Places};
+pub use self::ledger::Ledger;
 pub use self::merge::{InsertError, MergeError, insert, merge};
 pub use self::request::{
     ParseRequestError, ParseVersionRequestError, Request, VersionRange, VersionRequest,

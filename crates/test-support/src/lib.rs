@@ -5,4 +5,5 @@
 pub mod fixture;
 pub mod github;
 pub mod home;
+pub mod old_reader;
 pub mod server;

@@ -106,3 +106,15 @@ pub const DEFINITION_HAS_FINDINGS: Code = Code(404);
 pub const VERSION_NOT_HIGHER: Code = Code(405);
 pub const TAG_TAKEN: Code = Code(406);
 pub const LOCK_NOT_FRESH: Code = Code(407);
+
+// A registry.
+pub const REGISTRY_INVALID: Code = Code(501);
+pub const REGISTRY_FORM: Code = Code(502);
+pub const REGISTRY_ENTRY: Code = Code(503);
+pub const REGISTRY_FIELD_CASE: Code = Code(504);
+pub const REGISTRY_DOWNLOAD: Code = Code(505);
+pub const REGISTRY_PARTS: Code = Code(506);
+pub const REGISTRY_BOTH: Code = Code(507);
+pub const REGISTRY_REPLACEMENT: Code = Code(508);
+pub const PUBLISHED_CHANGED: Code = Code(510);
+pub const PUBLISHED_GONE: Code = Code(511);

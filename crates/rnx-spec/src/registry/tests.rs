@@ -105,9 +105,14 @@ fn documents_that_are_no_registry_are_refused() {
         message(r#"{"version": 2}"#),
         "the registry has format 2, this program reads format 1"
     );
-    for time in
-        ["", "2026-11-23", "2026-11-23 10:00:00Z", "2026-13-23T10:00:00Z", "2026-11-23T10:00:00"]
-    {
+    for time in [
+        "",
+        "2026-11-23",
+        "2026-11-23 10:00:00Z",
+        "2026-13-23T10:00:00Z",
+        "2026-11-23T10:00:00",
+        "2026-02-29T10:00:00Z",
+    ] {
         let text = format!(r#"{{"version": "1", "updated_at": "{time}", "runtimes": {{}}}}"#);
         assert!(message(&text).starts_with("`updated_at` is `"), "{time}");
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::form;
 use super::{
     Artifact, Definition, FORMAT_VERSION, Part, Registry, Release, Requires, SideFile, Unreadable,
     Yank,
@@ -125,7 +126,7 @@ pub fn parse(bytes: &[u8]) -> Result<Registry, ParseRegistryError> {
 
 /// Writes a registry: sorted keys, two spaces, a final newline. The same registry gives the same bytes.
 pub fn write(registry: &Registry) -> String {
-    format!("{:#}\n", sorted(&Value::Object(registry.document.clone())))
+    format!("{}\n", form::written(&Value::Object(registry.document.clone()), 0))
 }
 
 pub(super) fn from_value(document: Value) -> Result<Registry, ParseRegistryError> {
@@ -261,6 +262,27 @@ pub(super) fn flat_version(entry: &Map<String, Value>) -> Option<&str> {
 
 fn release(name: &RuntimeName, version: Version, value: &Value) -> Result<Release, String> {
     let entry = Entry::deserialize(value).map_err(|error| error.to_string())?;
+    from_entry(name, version, entry)
+}
+
+/// Reads a version object, as readers of the format decode it.
+pub(super) fn release_from_str(
+    name: &RuntimeName,
+    version: Version,
+    text: &str,
+) -> Result<Release, String> {
+    let entry: Entry = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    from_entry(name, version, entry)
+}
+
+/// Reads what a withdrawn version is replaced by.
+pub(super) fn replacement_from_str(version: &str, text: &str) -> Result<Option<Version>, String> {
+    version.parse::<Version>().map_err(|error| error.to_string())?;
+    let entry: YankEntry = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    Ok(entry.replacement)
+}
+
+fn from_entry(name: &RuntimeName, version: Version, entry: Entry) -> Result<Release, String> {
     if entry.version != version {
         return Err(format!("`version` is `{}`, its key is `{version}`", entry.version));
     }
@@ -328,7 +350,7 @@ fn artifact_entry(artifact: &Artifact) -> ArtifactEntry {
     }
 }
 
-fn sorted(value: &Value) -> Value {
+pub(super) fn sorted(value: &Value) -> Value {
     match value {
         Value::Object(map) => {
             let by_key: BTreeMap<&String, &Value> = map.iter().collect();
@@ -359,6 +381,9 @@ pub(super) fn is_rfc3339(text: &str) -> bool {
     {
         return false;
     }
+    if !day_exists(number(0..4), number(5..7), number(8..10)) {
+        return false;
+    }
     let Some(rest) = text.get(19..) else { return false };
     let zone = match rest.strip_prefix('.') {
         Some(fraction) => {
@@ -376,4 +401,16 @@ pub(super) fn is_rfc3339(text: &str) -> bool {
             && zone.as_bytes()[3] == b':'
             && zone[1..3].parse().is_ok_and(|h: u8| h < 24)
             && zone[4..6].parse().is_ok_and(|m: u8| m < 60))
+}
+
+/// Whether a month of a year has a day: strict readers know 30 February as none.
+fn day_exists(year: Option<u32>, month: Option<u32>, day: Option<u32>) -> bool {
+    let (Some(year), Some(month), Some(day)) = (year, month, day) else { return false };
+    let leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    day <= match month {
+        2 if leap => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
 }

@@ -3,3 +3,4 @@
 
 mod bases;
 mod manifest;
+mod registry;
