@@ -14,6 +14,7 @@ mod lock;
 mod new;
 mod plan;
 mod progress;
+mod registry;
 mod release;
 mod rootfs_helper;
 mod schema;
@@ -68,6 +69,7 @@ enum Command {
     Man,
     New(new::Args),
     Plan(plan::Args),
+    Registry(registry::Args),
     Release(release::Args),
     #[command(name = "__rootfs", hide = true)]
     RootfsHelper(rootfs_helper::Args),
@@ -108,6 +110,7 @@ fn run(cli: &Cli) -> Result<ExitStatus, Failure> {
         Command::New(args) => new::run(args, &cli.global),
         Command::Lock(args) => lock::run(args, &repo(&cli.global)?),
         Command::Plan(args) => plan::run(args, &repo(&cli.global)?),
+        Command::Registry(args) => registry::run(args, &cli.global),
         Command::Release(args) => release::run(args, &repo(&cli.global)?),
         Command::Man => completions::man(Cli::command()),
         Command::RootfsHelper(args) => rootfs_helper::run(args),

@@ -3,6 +3,7 @@
 mod audit;
 mod folder;
 mod manifest;
+mod registry;
 mod release;
 
 use rnx_spec::diagnostic::Code;
@@ -23,7 +24,7 @@ pub struct Explanation {
 
 /// Returns all explanations, by code.
 pub fn all() -> Vec<&'static Explanation> {
-    let tables = [manifest::TABLE, folder::TABLE, audit::TABLE, release::TABLE];
+    let tables = [manifest::TABLE, folder::TABLE, audit::TABLE, release::TABLE, registry::TABLE];
     let mut all: Vec<&Explanation> = tables.into_iter().flatten().collect();
     all.sort_by_key(|explanation| explanation.code);
     all

@@ -57,12 +57,13 @@ pub(crate) fn run(args: &Args, repo: &Path) -> Result<ExitStatus, Failure> {
     let what = if args.undo { "brought back" } else { "withdrawn" };
     if let Some(dir) = &args.r#in {
         let findings = |error: &dyn std::error::Error| Failure::new(ExitStatus::Findings, error);
-        let old = registry_file::read(dir).map_err(|error| findings(&error))?.ok_or_else(|| {
-            let message = format!("there is no `{}`", dir.join("registry.json").display());
-            Failure::message(ExitStatus::Usage, message)
-        })?;
-        let new = change(&old).map_err(|error| findings(&error))?;
-        registry_file::write(dir, &new).map_err(|error| Failure::new(ExitStatus::Host, &error))?;
+        let change = Change {
+            message: String::new(),
+            names: vec![args.spec.name.clone()],
+            apply: &|registry| change(registry).map_err(ChangeError::Yank),
+            now: now.clone(),
+        };
+        registry_file::change(dir, &change).map_err(|error| findings(&error))?;
         println!("{} is {what}", args.spec);
         return Ok(ExitStatus::Done);
     }
@@ -76,6 +77,7 @@ pub(crate) fn run(args: &Args, repo: &Path) -> Result<ExitStatus, Failure> {
         &branch,
         &Change {
             message: format!("registry: {} is {what}\n", args.spec),
+            names: vec![args.spec.name.clone()],
             apply: &|registry| change(registry).map_err(ChangeError::Yank),
             now: now.clone(),
         },
@@ -108,8 +110,10 @@ pub(super) fn failure(error: &PushRegistryError) -> Failure {
         PushRegistryError::Refused { .. } => Failure::new(ExitStatus::Findings, error)
             .hint("push with an account that may, or ask someone who does"),
         PushRegistryError::Scratch { .. } => Failure::new(ExitStatus::Host, error),
-        PushRegistryError::Parse { .. } => Failure::new(ExitStatus::Findings, error)
-            .hint("`cargo xtask registry check` shows what is wrong with it"),
+        PushRegistryError::Parse { .. } | PushRegistryError::Findings { .. } => {
+            Failure::new(ExitStatus::Findings, error)
+                .hint("`cargo xtask registry check` shows what is wrong with it")
+        }
         PushRegistryError::Change { .. } => Failure::new(ExitStatus::Findings, error),
     }
 }

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 use std::{fmt, io, thread};
 
-use rnx_spec::registry::{self, InsertError, ParseRegistryError, Registry, Release};
+use rnx_spec::RuntimeName;
+use rnx_spec::diagnostic::Diagnostic;
+use rnx_spec::registry::{self, InsertError, Ledger, ParseRegistryError, Registry, Release};
 
 use crate::git::{Git, GitError};
 use crate::tool::ToolError;
@@ -33,7 +35,9 @@ pub struct RegistryBranch {
 pub struct Change<'a> {
     /// The subject and body of the commit.
     pub message: String,
-    /// Returns the registry after the change; an equal one if nothing is left to do.
+    /// The runtimes that it is about.
+    pub names: Vec<RuntimeName>,
+    /// Returns the registry of these runtimes after the change; an equal one if nothing is left to do.
     pub apply: &'a dyn Fn(&Registry) -> Result<Registry, ChangeError>,
     /// Now, in RFC 3339: for a registry that is not there yet.
     pub now: String,
@@ -73,6 +77,8 @@ pub enum PushRegistryError {
     Parse { source: ParseRegistryError },
     #[error("nothing was pushed")]
     Change { source: ChangeError },
+    #[error("the registry has {} finding(s) that old readers stumble over; the first is: {}", findings.len(), findings.first().map_or("", |one| one.message.as_str()))]
+    Findings { findings: Vec<Diagnostic> },
     #[error("failed to write a scratch file")]
     Scratch { source: io::Error },
     #[error(transparent)]
@@ -143,7 +149,7 @@ pub fn push(
     loop {
         tries += 1;
         let tip = branch.read()?;
-        let Some(text) = changed(&tip, change)? else { return Ok(Pushed::Nothing) };
+        let Some(text) = changed(tip.text.clone(), change)? else { return Ok(Pushed::Nothing) };
         let id = branch.commit(&tip, &text, &change.message)?;
         let Err(error) = branch.push_commit(&id, &branch.branch) else {
             return Ok(Pushed::Commit { id, tries });
@@ -161,18 +167,28 @@ pub fn push(
     }
 }
 
-/// Returns the text of the changed registry; `None` if it is the text that is there.
-fn changed(tip: &Tip, change: &Change<'_>) -> Result<Option<String>, PushRegistryError> {
+/// Returns the text of the changed registry; `None` if it says so already.
+///
+/// What old readers could not read is not written: a registry that is broken is put right first.
+pub fn changed(
+    text: Option<String>,
+    change: &Change<'_>,
+) -> Result<Option<String>, PushRegistryError> {
     let parse = |source| PushRegistryError::Parse { source };
-    let old = match &tip.text {
-        Some(text) => registry::parse(text.as_bytes()).map_err(parse)?,
-        None => Registry::empty(&change.now).map_err(parse)?,
-    };
+    let is_new = text.is_none();
+    let mut ledger =
+        text.map_or_else(|| Ledger::empty(&change.now), Ledger::read).map_err(parse)?;
+    let old = ledger.registry(&change.names).map_err(parse)?;
     let new = (change.apply)(&old).map_err(|source| PushRegistryError::Change { source })?;
-    if new == old && tip.text.is_some() {
+    if new == old && !is_new {
         return Ok(None);
     }
-    Ok(Some(registry::write(&new)))
+    ledger.replace(&change.names, &new);
+    let findings = ledger.check();
+    if !findings.is_empty() {
+        return Err(PushRegistryError::Findings { findings });
+    }
+    Ok(Some(ledger.write()))
 }
 
 impl RegistryBranch {
