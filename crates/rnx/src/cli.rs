@@ -3,9 +3,12 @@
 
 mod completions;
 mod context;
+mod export;
 mod failure;
+mod gc;
 mod info;
 mod install;
+mod installs;
 mod job;
 mod list;
 mod outdated;
@@ -15,6 +18,7 @@ mod registry;
 mod remove;
 mod render;
 mod search;
+mod update;
 mod verify;
 
 use std::path::PathBuf;
@@ -67,7 +71,11 @@ enum Runtime {
     Search(search::Args),
     Info(info::Args),
     Outdated(outdated::Args),
+    Update(update::Args),
     Remove(remove::Args),
+    Gc(gc::Args),
+    Export(export::ExportArgs),
+    Import(export::ImportArgs),
     Verify(verify::Args),
     Path(path::Args),
 }
@@ -105,6 +113,10 @@ fn runtime(command: &Runtime, global: &Global) -> Result<ExitStatus, Failure> {
         Runtime::Info(args) => info::run(args, &Context::new(global, args.platform)?),
         Runtime::Outdated(args) => outdated::run(args, &Context::new(global, None)?),
         Runtime::Remove(args) => remove::run(args, &Context::new(global, None)?),
+        Runtime::Update(args) => update::run(args, &Context::new(global, None)?),
+        Runtime::Gc(args) => gc::run(args, &Context::new(global, None)?),
+        Runtime::Export(args) => export::export(args, &Context::new(global, None)?),
+        Runtime::Import(args) => export::import(args, &Context::new(global, None)?),
         Runtime::Verify(args) => verify::run(args, &Context::new(global, None)?),
         Runtime::Path(args) => path::run(args, global),
     }

@@ -5,12 +5,12 @@
 //! the identity in it), rename into place (this is the commit: the record that waits is about this folder), alias,
 //! record (both finished by the next command).
 
-mod delta;
+pub(crate) mod delta;
 mod download;
 mod error;
-mod place;
+pub(crate) mod place;
 pub mod plan;
-mod share;
+pub(crate) mod share;
 
 use std::io::{self, Seek, Write};
 use std::num::NonZeroUsize;
@@ -129,8 +129,8 @@ fn install_locked(
         platform: resolved.platform,
         registry: resolved.registry.document.clone(),
         archive: resolved.digest,
-        unpacked_bytes: resolved.unpacked_bytes,
-        entries: resolved.entries,
+        unpacked_bytes: share::contents(&index).map(|(_, content)| content.size_bytes).sum(),
+        entries: index.entries.len() as u64,
         installed_at: now.to_owned(),
         folder: folder_id(&tree).ok_or_else(|| InstallError::Place {
             path: tree.clone(),
@@ -206,13 +206,17 @@ fn from_delta(
 /// Makes sure that what is written fits on the disk.
 fn check_space(layout: &Layout, needed_bytes: u64) -> Result<(), InstallError> {
     let path = layout.base().to_owned();
-    let stat = rustix::fs::statvfs(&path)
-        .map_err(|errno| InstallError::AskSpace { path: path.clone(), source: errno.into() })?;
-    let free_bytes = stat.f_bavail.saturating_mul(stat.f_frsize);
+    let free_bytes = free_bytes(&path)?;
     if needed_bytes > free_bytes {
         return Err(InstallError::Space { path, needed_bytes, free_bytes });
     }
     Ok(())
+}
+
+fn free_bytes(path: &Path) -> Result<u64, InstallError> {
+    let stat = rustix::fs::statvfs(path)
+        .map_err(|errno| InstallError::AskSpace { path: path.to_owned(), source: errno.into() })?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 fn unpack(
@@ -231,7 +235,10 @@ fn unpack(
     let options = Options {
         limits: Limits {
             archive_bytes: resolved.size_bytes,
-            unpacked_bytes: resolved.unpacked_bytes,
+            unpacked_bytes: match resolved.unpacked_bytes {
+                plan::UNPACKED_BYTES_UNKNOWN => free_bytes(layout.base())?,
+                promised => promised,
+            },
             entries: resolved.entries,
         },
         threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),

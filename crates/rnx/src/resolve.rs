@@ -24,6 +24,13 @@ pub struct RegistryLocation {
     pub on_github: bool,
 }
 
+impl RegistryLocation {
+    /// Returns the location that stands for a file that is installed without a registry.
+    pub fn of_file(file: SourceUrl) -> Self {
+        Self { name: "a file".to_owned(), document: file, auth: None, on_github: false }
+    }
+}
+
 /// A text that means no registry.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LocationError {

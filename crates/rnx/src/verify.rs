@@ -48,16 +48,19 @@ pub enum VerifyError {
 
 /// Returns how an install of this program differs from what was unpacked, sorted by path.
 pub fn verify(layout: &Layout, spec: &RuntimeSpec) -> Result<Vec<Difference>, VerifyError> {
+    compare(&layout.install(spec), &index(layout, spec)?)
+}
+
+/// Reads the index of an install.
+pub(crate) fn index(layout: &Layout, spec: &RuntimeSpec) -> Result<FileIndex, VerifyError> {
     let record = record::read(layout, spec).map_err(VerifyError::Record)?;
     let path = layout.index(spec, record.archive);
     let bytes =
         fs::read(&path).map_err(|source| VerifyError::ReadIndex { path: path.clone(), source })?;
-    let index: FileIndex = serde_json::from_slice(&bytes)
-        .map_err(|source| VerifyError::ParseIndex { path, source })?;
-    compare(&layout.install(spec), &index)
+    serde_json::from_slice(&bytes).map_err(|source| VerifyError::ParseIndex { path, source })
 }
 
-fn compare(root: &Path, index: &FileIndex) -> Result<Vec<Difference>, VerifyError> {
+pub(crate) fn compare(root: &Path, index: &FileIndex) -> Result<Vec<Difference>, VerifyError> {
     let mut expected: BTreeMap<PathBuf, &EntryKind> =
         index.entries.iter().map(|entry| (PathBuf::from(&entry.path), &entry.kind)).collect();
     let mut found = Vec::new();

@@ -6,14 +6,18 @@ use std::io;
 use rnx::access::AccessError;
 use rnx::contents::ContentsError;
 use rnx::credentials::CredentialError;
+use rnx::export::{ExportError, ImportError};
 use rnx::failure::{ExitStatus, Failure};
+use rnx::gc::GcError;
 use rnx::github::LocateError;
 use rnx::install::InstallError;
 use rnx::list::FindError;
 use rnx::record::RecordError;
 use rnx::registry::LoadRegistryError;
 use rnx::remove::RemoveError;
+use rnx::repair::RepairError;
 use rnx::verify::VerifyError;
+use rnx_archive::UnpackError;
 use rnx_spec::registry::{LISTED_MAX, Request, SelectError};
 use rnx_store::blob::AddBlobError;
 use rnx_store::fetch::{OpenError, ReadAllError};
@@ -331,6 +335,78 @@ impl Classified for VerifyError {
             Self::Record(error) => error.status(),
             Self::ParseIndex { .. } => ExitStatus::Integrity,
             Self::ReadIndex { .. } | Self::Read { .. } => ExitStatus::Host,
+        }
+    }
+}
+
+impl Classified for GcError {
+    fn status(&self) -> ExitStatus {
+        match self {
+            Self::Record(error) => error.status(),
+            Self::Remove(error) => error.status(),
+            Self::Lock(_) | Self::Look { .. } => ExitStatus::Host,
+        }
+    }
+}
+
+impl Classified for ExportError {
+    fn status(&self) -> ExitStatus {
+        match self {
+            Self::Damaged { .. } => ExitStatus::Integrity,
+            Self::Verify(error) => error.status(),
+            Self::Record(error) => error.status(),
+            Self::Write { source, .. } if source.kind() == io::ErrorKind::AlreadyExists => {
+                ExitStatus::Findings
+            }
+            _ => ExitStatus::Host,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        crate::cli::export::hints(self)
+    }
+}
+
+impl Classified for ImportError {
+    fn status(&self) -> ExitStatus {
+        match self {
+            Self::Read { .. } | Self::Name { .. } => ExitStatus::Findings,
+            Self::Digest { .. } => ExitStatus::Integrity,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Name { .. } => vec!["keep the name that the file had in its release".to_owned()],
+            Self::Digest { .. } => vec!["copy the file again: nothing was installed".to_owned()],
+            Self::Read { .. } => Vec::new(),
+        }
+    }
+}
+
+impl Classified for RepairError {
+    fn status(&self) -> ExitStatus {
+        match self {
+            Self::Verify(error) => error.status(),
+            Self::Record(error) => error.status(),
+            Self::Changed { .. } => ExitStatus::Findings,
+            Self::NoMembers { .. } => ExitStatus::Integrity,
+            Self::Fetch { source, .. } => match source.as_ref() {
+                UnpackError::GetMember { .. } => ExitStatus::Network,
+                UnpackError::Write { .. } | UnpackError::Dest { .. } => ExitStatus::Host,
+                _ => ExitStatus::Integrity,
+            },
+            Self::Lock(_) | Self::Write { .. } | Self::Flush { .. } => ExitStatus::Host,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Changed { .. } => vec!["look again: `rnx runtime verify`".to_owned()],
+            Self::Fetch { spec, .. } | Self::NoMembers { spec } => {
+                vec![format!("`rnx runtime install {spec} --force` installs the whole again")]
+            }
+            _ => Vec::new(),
         }
     }
 }

@@ -1,8 +1,5 @@
 //! `rnx runtime install`.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
-
 use rnx::failure::{ExitStatus, Failure};
 use rnx::install::{self, InstallPlan, Outcome};
 use rnx::list::{self, FindError, Origin};
@@ -14,13 +11,10 @@ use rnx_spec::host::Host;
 use rnx_spec::registry::{Request, VersionRequest};
 use serde::Serialize;
 
-use crate::cli::context::{Context, choose, fetcher, request};
+use crate::cli::context::{Context, choose, request};
 use crate::cli::failure::failure;
-use crate::cli::progress::Bars;
+use crate::cli::installs::{Job, install_all};
 use crate::cli::render;
-
-/// So many runtimes are downloaded at a time; they are unpacked one after the other.
-const INSTALLS_MAX: usize = 4;
 
 /// Install runtimes
 #[derive(Debug, clap::Args)]
@@ -68,7 +62,7 @@ pub(crate) fn missing(request: &Request, context: &Context) -> Result<(), Failur
     run(&args, context).map(drop)
 }
 
-/// Installs one runtime after the other.
+/// Installs what is asked for, side by side.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
     let requests: Vec<Request> =
         args.requests.iter().map(|request| context.config.expand(request.clone())).collect();
@@ -96,12 +90,25 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
     }
     plans.sort_by(|(_, a), (_, b)| a.dir.cmp(&b.dir));
     plans.dedup_by(|(_, a), (_, b)| a.dir == b.dir);
-    let outcomes = install_all(context, &plans, args.json)?;
-    if args.json {
-        let results: Vec<Installed<'_>> = plans
+    let jobs: Vec<Job<'_>> = plans
+        .into_iter()
+        .map(|(registry, plan)| Job::new(context, registry, plan))
+        .collect::<Result<_, _>>()?;
+    carry_out(context, &jobs, args.json)
+}
+
+/// Installs, and says what is installed now.
+pub(crate) fn carry_out(
+    context: &Context,
+    jobs: &[Job<'_>],
+    json: bool,
+) -> Result<ExitStatus, Failure> {
+    let outcomes = install_all(context, jobs, json)?;
+    if json {
+        let results: Vec<Installed<'_>> = jobs
             .iter()
             .zip(outcomes)
-            .map(|((_, plan), outcome)| Installed {
+            .map(|(Job { plan, .. }, outcome)| Installed {
                 name: plan.resolved.spec.name.as_str(),
                 version: plan.resolved.spec.version.to_string(),
                 platform: plan.resolved.platform,
@@ -150,7 +157,7 @@ fn already(args: &Args, context: &Context, requests: &[Request]) -> Result<ExitS
     Ok(ExitStatus::Done)
 }
 
-fn say_withdrawn(resolved: &resolve::Resolved) {
+pub(crate) fn say_withdrawn(resolved: &resolve::Resolved) {
     let Some(yank) = &resolved.yank else { return };
     let spec = &resolved.spec;
     anstream::eprintln!("warning: {spec} was withdrawn: {}", render::shown(&yank.reason));
@@ -169,66 +176,4 @@ fn say_unknown(host: &Host, plans: &[(&OpenRegistry, InstallPlan)]) {
             resolved.platform
         );
     }
-}
-
-/// Installs side by side, and lets those go on that can when one fails.
-fn install_all(
-    context: &Context,
-    plans: &[(&OpenRegistry, InstallPlan)],
-    quiet: bool,
-) -> Result<Vec<Outcome>, Failure> {
-    let bars = Bars::new();
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut ended = Vec::new();
-        while let at = next.fetch_add(1, Ordering::Relaxed)
-            && let Some((registry, plan)) = plans.get(at)
-        {
-            ended.push((at, install_one(context, registry, plan, (&bars, quiet))));
-        }
-        ended
-    };
-    let mut ended: Vec<_> = thread::scope(|scope| {
-        let workers: Vec<_> =
-            (0..plans.len().min(INSTALLS_MAX)).map(|_| scope.spawn(work)).collect();
-        let joined = workers
-            .into_iter()
-            .map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-        joined.flatten().collect()
-    });
-    ended.sort_by_key(|(at, _)| *at);
-    let (done, failed): (Vec<_>, Vec<_>) =
-        ended.into_iter().map(|(_, outcome)| outcome).partition(Result::is_ok);
-    let mut failed: Vec<Failure> = failed.into_iter().filter_map(Result::err).collect();
-    // The last one is told as the command's own.
-    let last = failed.pop();
-    for failure in failed {
-        anstream::eprint!("{}", render::shown_lines(&failure.to_string()));
-    }
-    match last {
-        Some(failure) => Err(failure),
-        None => Ok(done.into_iter().filter_map(Result::ok).collect()),
-    }
-}
-
-fn install_one(
-    context: &Context,
-    registry: &OpenRegistry,
-    plan: &InstallPlan,
-    (bars, quiet): (&Bars, bool),
-) -> Result<Outcome, Failure> {
-    let mut shown = bars.add(plan);
-    let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    let fetcher = fetcher(context, registry)?;
-    let mut plan = plan.clone();
-    resolve::locate(registry, &mut plan.resolved).map_err(|error| failure(&error))?;
-    let outcome = install::install(&context.layout, fetcher, &plan, &now, &mut shown);
-    let spec = &plan.resolved.spec;
-    let text = match outcome {
-        Ok(Outcome::Installed) => format!("Installed {spec} in {}", plan.dir.display()),
-        Ok(Outcome::AlreadyInstalled) => format!("{spec} is already installed"),
-        Err(_) => String::new(),
-    };
-    shown.finish((!quiet && outcome.is_ok()).then_some(&*text));
-    outcome.map_err(|error| failure(&error))
 }

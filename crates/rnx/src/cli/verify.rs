@@ -2,11 +2,14 @@
 
 use rnx::failure::{ExitStatus, Failure};
 use rnx::list::{self, Installed, Origin};
+use rnx::shown::entries;
 use rnx::verify::{self, Difference};
-use rnx_spec::registry::Request;
+use rnx::{record, repair, resolve};
+use rnx_spec::RuntimeSpec;
+use rnx_spec::registry::{Request, VersionRequest};
 use serde::Serialize;
 
-use crate::cli::context::{Context, request};
+use crate::cli::context::{Context, choose, fetcher, request};
 use crate::cli::failure::failure;
 use crate::cli::render;
 
@@ -19,6 +22,13 @@ pub(crate) struct Args {
     /// The runtimes; all if none is named
     #[arg(value_name = "NAME[@VERSION]", value_parser = request)]
     requests: Vec<Request>,
+    /// Put right what differs: from other installs that have the file, or from the archive, of which only the parts are
+    /// fetched that carry it
+    #[arg(long)]
+    repair: bool,
+    /// With --repair, the registry to fetch from, instead of the one that it was installed from
+    #[arg(long, value_name = "REGISTRY", requires = "repair")]
+    registry: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -28,7 +38,10 @@ pub(crate) struct Args {
 struct Verified {
     name: String,
     version: String,
+    /// What differed from what was unpacked.
     differences: Vec<String>,
+    /// Whether nothing differs any more.
+    repaired: bool,
 }
 
 /// Verifies installs; a difference is an integrity failure.
@@ -42,23 +55,64 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
             );
             continue;
         }
-        let differences = verify::verify(&context.layout, spec).map_err(|error| {
-            failure(&error).hint(format!("`rnx runtime install {spec} --force` installs it again"))
-        })?;
+        let force = format!("`rnx runtime install {spec} --force` installs it again");
+        let differences =
+            verify::verify(&context.layout, spec).map_err(|error| failure(&error).hint(force))?;
         if !args.json {
             render::print(&text(&installed, &differences))?;
+        }
+        let repaired = args.repair && !differences.is_empty();
+        if repaired {
+            repair(args, context, spec)?;
         }
         verified.push(Verified {
             name: spec.name.to_string(),
             version: spec.version.to_string(),
             differences: differences.iter().map(line).collect(),
+            repaired,
         });
     }
     if args.json {
         render::print_json(&verified)?;
     }
-    let damaged = verified.iter().any(|verified| !verified.differences.is_empty());
+    let damaged = verified.iter().any(|found| !found.differences.is_empty() && !found.repaired);
+    if damaged && !args.json {
+        anstream::eprintln!("hint: `rnx runtime verify --repair` puts it right");
+    }
     Ok(if damaged { ExitStatus::Integrity } else { ExitStatus::Done })
+}
+
+/// Puts an install right, and looks again.
+fn repair(args: &Args, context: &Context, spec: &RuntimeSpec) -> Result<(), Failure> {
+    let layout = &context.layout;
+    let damage = repair::examine(layout, spec).map_err(|error| failure(&error))?;
+    if damage.needs_archive() {
+        let record = record::read(layout, spec).map_err(|error| failure(&error))?;
+        let from = args.registry.as_deref().unwrap_or_else(|| record.registry.as_str());
+        let registries = context.registries(Some(from))?;
+        let exact = VersionRequest::Exact(spec.version);
+        let request = Request { name: spec.name.clone(), version: exact };
+        let (registry, mut resolved) = choose(&registries, &request, &[record.platform])?;
+        if resolved.digest != record.archive {
+            let text = format!("the registry has another archive of `{spec}` than was installed");
+            return Err(Failure::message(ExitStatus::Integrity, text)
+                .hint(format!("`rnx runtime install {spec} --force` installs that one")));
+        }
+        let fetcher = fetcher(context, registry)?;
+        resolve::locate(registry, &mut resolved).map_err(|error| failure(&error))?;
+        let archive = Some((fetcher, &resolved));
+        repair::repair(layout, &damage, archive).map_err(|error| failure(&error))?;
+    } else {
+        repair::repair(layout, &damage, None).map_err(|error| failure(&error))?;
+    }
+    let left = verify::verify(layout, spec).map_err(|error| failure(&error))?;
+    if left.is_empty() {
+        anstream::eprintln!("Repaired {spec}");
+        return Ok(());
+    }
+    let text = format!("`{spec}` still differs in {}", entries(left.len()));
+    Err(Failure::message(ExitStatus::Integrity, text)
+        .hint(format!("`rnx runtime install {spec} --force` installs it again")))
 }
 
 fn chosen(args: &Args, context: &Context) -> Result<Vec<Installed>, Failure> {
@@ -80,7 +134,7 @@ fn text(installed: &Installed, differences: &[Difference]) -> String {
         return format!("{spec}: as it was unpacked\n");
     }
     let count = differences.len();
-    let mut lines = vec![format!("{spec}: differs from what was unpacked in {count} entries")];
+    let mut lines = vec![format!("{spec}: differs from what was unpacked in {}", entries(count))];
     lines.extend(differences.iter().take(SHOWN_MAX).map(|found| format!("  {}", line(found))));
     if count > SHOWN_MAX {
         lines.push(format!("  and {} more", count - SHOWN_MAX));

@@ -49,7 +49,7 @@ pub(super) fn write_state(
 }
 
 /// Flushes everything on the tree's filesystem at once: file by file takes many times as long.
-pub(super) fn flush(tree: &Path) -> Result<(), InstallError> {
+pub(crate) fn flush(tree: &Path) -> Result<(), InstallError> {
     let error = |source| InstallError::Flush { path: tree.to_owned(), source };
     let dir = fs::File::open(tree).map_err(error)?;
     rustix::fs::syncfs(&dir).map_err(|errno| error(errno.into()))
@@ -79,7 +79,7 @@ pub(super) fn place(layout: &Layout, spec: &RuntimeSpec) -> Result<(), InstallEr
 }
 
 /// Makes a folder that everyone may read, whatever the umask.
-pub(super) fn make_dir(path: &Path) -> Result<(), InstallError> {
+pub(crate) fn make_dir(path: &Path) -> Result<(), InstallError> {
     fs::create_dir_all(path)
         .and_then(|()| fs::set_permissions(path, PermissionsExt::from_mode(0o755)))
         .map_err(|source| InstallError::MakeFolder { path: path.to_owned(), source })

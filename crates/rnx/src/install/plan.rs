@@ -7,6 +7,8 @@ use rnx_store::layout::Layout;
 
 use crate::resolve::Resolved;
 
+/// Nobody has promised how much it unpacks to: what fits on the disk.
+pub const UNPACKED_BYTES_UNKNOWN: u64 = u64::MAX;
 /// Files take whole blocks.
 const BLOCK_BYTES: u64 = 4096;
 
@@ -31,6 +33,10 @@ impl InstallPlan {
     pub fn needed_bytes(&self) -> u64 {
         let resolved = &self.resolved;
         let copies = if resolved.pieces.len() > 1 { 2 } else { 1 };
+        if resolved.unpacked_bytes == UNPACKED_BYTES_UNKNOWN {
+            // Nothing unpacks to less than it is.
+            return resolved.size_bytes.saturating_mul(copies + 1);
+        }
         self.needed_bytes_of(resolved.unpacked_bytes)
             .saturating_add(resolved.size_bytes.saturating_mul(copies))
     }
@@ -53,7 +59,14 @@ impl fmt::Display for InstallPlan {
             writeln!(f, "  download {} and verify {}", piece.url, piece.digest)?;
         }
         let Resolved { size_bytes, unpacked_bytes, entries, .. } = &self.resolved;
-        writeln!(f, "  unpack {size_bytes} bytes to {entries} entries of {unpacked_bytes} bytes")?;
+        if *unpacked_bytes == UNPACKED_BYTES_UNKNOWN {
+            writeln!(f, "  unpack {size_bytes} bytes")?;
+        } else {
+            writeln!(
+                f,
+                "  unpack {size_bytes} bytes to {entries} entries of {unpacked_bytes} bytes"
+            )?;
+        }
         let verb = if self.replace { "put in place of" } else { "move to" };
         writeln!(f, "  {verb} {}", self.dir.display())
     }

@@ -15,3 +15,4 @@ mod network;
 mod registries;
 mod rnx;
 mod share;
+mod upkeep;

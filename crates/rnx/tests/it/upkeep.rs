@@ -1,0 +1,159 @@
+//! Keeping a base folder in order: updates, cleaning, repairs, and files for hosts without a network.
+
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use fs_err as fs;
+use insta::assert_snapshot;
+use test_support::fixture::RegistryFolder;
+use test_support::server::FileServer;
+
+use crate::rnx::{Rnx, redacted};
+
+const ARCHIVE: &str = "demo-1.10.0-ubuntu-amd64.tar.gz";
+
+#[test]
+fn an_update_installs_the_newest_beside_what_is_there() {
+    let _redacted = redacted();
+    let mut rnx = Rnx::new();
+    assert_snapshot!("nothing", rnx.run(&["runtime", "update"]));
+    rnx.run(&["runtime", "install", "demo@1.9.0"]);
+    // It came from elsewhere, and is in no registry that is asked.
+    let other = tempfile::tempdir().unwrap();
+    let mut folder = RegistryFolder::new(other.path());
+    folder.publish("other@1.0.0", &["ubuntu-amd64"]);
+    rnx.run_at(other.path().to_str().unwrap(), &["runtime", "install", "other"]);
+    let registry = rnx.registry.path().to_str().unwrap().to_owned();
+    let update = |args: &[&str]| {
+        rnx.run(&[&["runtime", "update", "--registry", registry.as_str()], args].concat())
+    };
+    assert_snapshot!("dry_run", update(&["--dry-run"]));
+    assert_snapshot!("all", update(&[]));
+    assert_eq!(rnx.run(&["runtime", "path", "demo"]), "BASE/demo-1.10.0\nstatus 0");
+    assert_snapshot!("again", update(&["demo"]));
+    assert_snapshot!("unknown", update(&["other"]));
+    assert_snapshot!("absent", update(&["cobol"]));
+    rnx.registry.publish("demo@1.11.0", &["ubuntu-arm64"]);
+    let registry = rnx.registry.path().to_str().unwrap().to_owned();
+    let shown = rnx.run(&["runtime", "update", "demo", "--registry", &registry]);
+    assert_eq!(shown, "demo@1.10.0 is the newest\nstatus 0", "the newest for its platform");
+}
+
+#[test]
+fn cleaning_tells_why_each_goes_or_stays() {
+    let _redacted = redacted();
+    let mut rnx = Rnx::new();
+    rnx.registry.publish("demo@1.8.0", &["ubuntu-amd64"]);
+    for version in ["demo@1.8.0", "demo@1.9.0", "demo@1.10.0"] {
+        rnx.run(&["runtime", "install", version]);
+    }
+    let partial = rnx.base.join(".store").join("0".repeat(64) + ".partial");
+    fs::write(&partial, vec![1; 8192]).unwrap();
+    let busy = rnx.base.join(".store").join("1".repeat(64) + ".partial");
+    fs::write(&busy, "x").unwrap();
+    let lock = fs::File::create(busy.with_extension("lock")).unwrap();
+    lock.file().lock().unwrap();
+    let job = rnx::in_use::hold(&rnx.base.join("demo-1.8.0")).unwrap();
+    let before = rnx.layout();
+    let shown = |args: &[&str]| {
+        let text = rnx.run(&[&["runtime", "gc"], args].concat());
+        let pid = std::process::id().to_string();
+        let command = text.split(&format!("process {pid}: ")).nth(1);
+        let command = command.and_then(|rest| rest.lines().next()).unwrap_or_default().to_owned();
+        if command.is_empty() { text } else { text.replace(&command, "TEST").replace(&pid, "PID") }
+    };
+    assert_snapshot!("dry_run_keep_1", shown(&["--dry-run", "--keep", "1"]));
+    assert_eq!(rnx.layout(), before);
+    assert_snapshot!("keep_all", shown(&[]));
+    assert!(!partial.exists() && busy.exists());
+    assert_snapshot!("keep_2", shown(&["--keep", "2"]));
+    assert_snapshot!("keep_1", shown(&["--keep", "1"]));
+    drop(job);
+    drop(lock);
+    assert_snapshot!("keep_1_later", shown(&["--keep", "1"]));
+    assert_snapshot!("keep_0", shown(&["--keep", "0"]));
+    assert_eq!(rnx.layout().len(), 4);
+}
+
+#[test]
+fn a_repair_puts_everything_right_and_fetches_what_is_damaged() {
+    let rnx = Rnx::new();
+    let server = FileServer::start(rnx.registry.path());
+    rnx.run_at(&server.url(""), &["runtime", "install", "demo"]);
+    let root = rnx.base.join("demo-1.10.0");
+    let bin = root.join("isolated/usr/bin");
+    let damage = || {
+        // As long as it was.
+        fs::write(bin.join("hello"), "#!/bin/sh\necho evil@1.10.0\n").unwrap();
+        fs::remove_file(bin.join("hi")).unwrap();
+        symlink("/bin/sh", bin.join("hi")).unwrap();
+        fs::remove_file(root.join("runtime.yml")).unwrap();
+        fs::create_dir_all(root.join("more/of/it")).unwrap();
+        fs::set_permissions(root.join("isolated"), PermissionsExt::from_mode(0o700)).unwrap();
+    };
+    damage();
+    let before = server.requests().len();
+    let shown = rnx.run(&["runtime", "verify", "demo", "--repair"]);
+    assert!(shown.ends_with("Repaired demo@1.10.0\nstatus 0"), "{shown}");
+    assert!(rnx.run(&["runtime", "verify"]).ends_with("status 0"));
+    let requests = &server.requests()[before..];
+    let parts: Vec<_> = requests.iter().filter(|r| r.path == ARCHIVE).collect();
+    assert!(parts.iter().all(|request| request.range.is_some()), "{parts:?}");
+    assert!(!parts.is_empty());
+
+    // A folder that became a file, and everything that was in it; other differences than files need no server.
+    fs::remove_dir_all(&bin).unwrap();
+    fs::write(&bin, "").unwrap();
+    assert!(rnx.run(&["runtime", "verify", "--repair"]).ends_with("status 0"));
+    let before = server.requests().len();
+    fs::remove_file(bin.join("hi")).unwrap();
+    fs::write(root.join("isolated/added"), "").unwrap();
+    assert!(rnx.run(&["runtime", "verify", "--repair"]).ends_with("status 0"));
+    assert_eq!(server.requests().len(), before);
+
+    // What another install has is taken from there.
+    rnx.run_at(&server.url(""), &["runtime", "install", "demo@1.9.0"]);
+    let before = server.requests().len();
+    let noise = root.join("isolated/usr/noise");
+    let right = fs::read(&noise).unwrap();
+    fs::remove_file(&noise).unwrap();
+    assert!(rnx.run(&["runtime", "verify", "demo", "--repair"]).ends_with("status 0"));
+    assert_eq!(fs::read(&noise).unwrap(), right);
+    assert_eq!(server.requests().len(), before);
+    assert_eq!(rnx.layout().len(), 7);
+
+    // Without a server: an error, and nothing worse.
+    drop(server);
+    damage();
+    let shown = rnx.run(&["runtime", "verify", "demo", "--repair"]);
+    assert!(shown.ends_with("status 3"), "{shown}");
+    assert!(rnx.run(&["runtime", "verify", "demo@1.9.0"]).ends_with("status 0"));
+}
+
+#[test]
+fn a_runtime_travels_as_one_file() {
+    let _redacted = redacted();
+    let rnx = Rnx::new();
+    rnx.run(&["runtime", "install", "demo"]);
+    assert_snapshot!("export", rnx.run(&["runtime", "export", "demo"]));
+    let file = rnx.home.path().join(ARCHIVE);
+    let published = fs::read(rnx.registry.archive("demo@1.10.0", "ubuntu-amd64")).unwrap();
+    assert_eq!(fs::read(&file).unwrap(), published, "the very archive");
+    assert_snapshot!("export_again", rnx.run(&["runtime", "export", "demo"]));
+    let digest = rnx_store::blob::digest(&published[..]).unwrap().to_string();
+    rnx.run(&["runtime", "remove", "demo"]);
+
+    let wrong = format!("sha256:{}", "0".repeat(64));
+    assert_snapshot!("import_wrong", rnx.run(&["runtime", "import", ARCHIVE, "--sha256", &wrong]));
+    fs::copy(&file, rnx.home.path().join("renamed.tar.gz")).unwrap();
+    assert_snapshot!("import_renamed", rnx.run(&["runtime", "import", "renamed.tar.gz"]));
+    assert_snapshot!("import", rnx.run(&["runtime", "import", ARCHIVE, "--sha256", &digest]));
+    assert_eq!(rnx.run(&["runtime", "verify"]), "demo@1.10.0: as it was unpacked\nstatus 0");
+    assert_eq!(rnx.layout().len(), 4);
+
+    fs::write(rnx.base.join("demo-1.10.0/isolated/usr/noise"), "").unwrap();
+    fs::remove_file(&file).unwrap();
+    assert_snapshot!("export_damaged", rnx.run(&["runtime", "export", "demo"]));
+    assert!(!file.exists());
+    fs::write(&file, &published[..published.len() / 2]).unwrap();
+    assert_snapshot!("import_cut_off", rnx.run(&["runtime", "import", ARCHIVE, "--force"]));
+}
