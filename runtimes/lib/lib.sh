@@ -62,7 +62,7 @@ joblet_source_parts() {
   local here part
   here=$(dirname -- "${BASH_SOURCE[0]}")
   [[ ! -d $here/lib ]] || here=$here/lib
-  for part in packages paths tree etc python java node runtime_yml; do
+  for part in dispatch packages paths tree etc python python_debian java node runtime_yml; do
     # shellcheck source=/dev/null
     . "$here/$part.sh"
   done

@@ -43,3 +43,21 @@ python_compile() {
       -s "$JOBLET_TREE" -p / -x '/(lib2to3/tests|test/bad)' "$JOBLET_TREE$folder"
   done
 }
+
+# Removes the test suites of packages in the tree: folders named `test` or `tests`, and the `conftest.py` of pytest. What
+# packages offer for other people's tests (`numpy.testing`, `pandas.testing`, `pandas._testing`) has other names. Static
+# libraries and sources of compiled modules go too: nothing here compiles.
+#
+#     python_drop_tests PACKAGE…      python_drop_tests numpy scipy
+python_drop_tests() {
+  local site package path
+  site=$(compgen -G "$JOBLET_TREE/usr/local/lib/python3.*/dist-packages") || die "python_drop_tests: the tree has no packages"
+  for package in "$@"; do
+    [[ -d $site/$package ]] || die "python_drop_tests: there is no package \`$package\`"
+    while IFS= read -r -d '' path; do
+      tree_leave_out "$path"
+    done < <(find "$site/$package" \
+      \( -type d \( -name test -o -name tests \) -prune -o -type f \( -name conftest.py -o -name '*.a' -o -name '*.pyx' \) \) \
+      -print0)
+  done
+}

@@ -1,5 +1,7 @@
 #!/bin/bash
 # CPython 3.11 from Debian's packages, for arm64. Both architectures have the same recipe.
 set -eu
-# shellcheck source=runtimes/python-3.11/debian.sh
-. "$(dirname "$0")/debian.sh"
+# shellcheck source=runtimes/lib/lib.sh
+. "${JOBLET_LIB:-/joblet/lib.sh}"
+python_debian_begin
+python_debian_end
