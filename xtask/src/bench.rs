@@ -111,7 +111,7 @@ pub fn unpack_for(archive: &Path, dest: &Path, threads: NonZeroUsize) -> Result<
         .len();
     let limits = Limits { archive_bytes, unpacked_bytes: u64::MAX, entries: u64::MAX };
     renew(dest)?;
-    let opened = rnx_archive::unpack::open(archive).map_err(unpack_error)?;
+    let opened = rnx_archive::unpack::Archive::open(archive).map_err(unpack_error)?;
     rnx_archive::unpack::unpack(&opened, dest, &Options { limits, threads })
         .map(drop)
         .map_err(unpack_error)

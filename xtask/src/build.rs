@@ -7,6 +7,7 @@ mod error;
 mod finish;
 pub mod inputs;
 mod locked;
+pub mod parts;
 pub mod plan;
 mod prepare;
 pub mod script;
@@ -40,6 +41,8 @@ pub struct Workshop<'a> {
     pub repo: &'a Path,
     /// Where the files of releases and the logs go.
     pub dist: &'a Path,
+    /// A larger archive is cut into parts of so many bytes.
+    pub part_bytes_max: u64,
     pub provisioning: Provisioning<'a>,
     /// Is asked for sources first.
     pub source_mirror: Option<&'a SourceMirror>,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rnx_spec::Platform;
 use rnx_spec::manifest::Manifest;
 use rnx_spec::registry::{
-    self, Artifact, Definition, InsertError, ParseRegistryError, Registry, Release, Requires,
+    self, Artifact, Definition, InsertError, ParseRegistryError, Part, Registry, Release, Requires,
     SideFile,
 };
 use rnx_spec::source::{ParseUrlError, UrlReference};
@@ -52,9 +52,10 @@ pub fn write_trial(dir: &Path, built: &Built<'_>) -> Result<PathBuf, WriteRegist
     let empty = Registry::empty(built.now).map_err(parse)?;
     let filled = registry::insert(&empty, &release(built)?, built.now)
         .map_err(|source| WriteRegistryError::Insert { source })?;
-    let archives = built.archives.values().flat_map(|one| [&one.archive, &one.index]);
+    let archives = built.archives.values().flat_map(WrittenArchive::files);
+    let indexes = built.archives.values().map(|one| &one.index);
     let sboms = built.archives.values().filter_map(|one| one.sbom.as_ref());
-    for file in archives.chain(sboms).chain([built.definition]) {
+    for file in archives.chain(indexes).chain(sboms).chain([built.definition]) {
         let target = dir.join(file.path.file_name().unwrap_or_default());
         // A link costs nothing; another filesystem wants a copy.
         if fs_err::hard_link(&file.path, &target).is_err() {
@@ -91,9 +92,14 @@ pub fn release(built: &Built<'_>) -> Result<Release, WriteRegistryError> {
 }
 
 fn artifact(archive: &WrittenArchive) -> Result<Artifact, WriteRegistryError> {
+    let part = |part: &Written| -> Result<Part, WriteRegistryError> {
+        let url = reference(part)?;
+        Ok(Part { url, digest: part.digest, size_bytes: part.size_bytes })
+    };
+    let parts = archive.parts.iter().map(part).collect::<Result<_, _>>()?;
     Ok(Artifact {
         url: reference(&archive.archive)?,
-        parts: Vec::new(),
+        parts,
         digest: archive.archive.digest,
         size_bytes: archive.archive.size_bytes,
         unpacked_bytes: archive.packed.unpacked_bytes,
@@ -112,4 +118,47 @@ fn side_file(file: &Written) -> Result<SideFile, WriteRegistryError> {
 fn reference(file: &Written) -> Result<UrlReference, WriteRegistryError> {
     let name = file.path.file_name().unwrap_or_default().to_string_lossy();
     name.parse().map_err(|source| WriteRegistryError::Name { name: name.into_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use rnx_spec::Digest;
+    use rnx_spec::artifact::SourceDateEpoch;
+    use sha2::{Digest as _, Sha256};
+
+    use super::*;
+    use crate::build::dist;
+
+    #[test]
+    fn an_archive_in_parts_is_registered_with_each_of_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = "name: demo\nversion: 1.0.0\ndescription: d\nplatforms: [ubuntu-amd64, rhel-amd64]\nreuse: {rhel: ubuntu}\n";
+        let manifest = rnx_spec::manifest::parse(text).value.unwrap();
+        let tree = dir.path().join("tree");
+        test_support::fixture::write_runtime(&tree, &manifest.spec());
+        let platform: Platform = "ubuntu-amd64".parse().unwrap();
+        let into = dist::Into {
+            dist: &dir.path().join("dist"),
+            epoch: SourceDateEpoch(1),
+            part_bytes_max: 300_000,
+        };
+        let archive = dist::write_runtime(&tree, &manifest.spec(), platform, &into).unwrap();
+        let definition = archive.index.clone();
+        let registry = dir.path().join("registry");
+        let (archives, now) = (BTreeMap::from([(platform, archive)]), "2026-01-01T00:00:00Z");
+        let built =
+            Built { manifest: &manifest, definition: &definition, archives: &archives, now };
+        let release = release(&built).unwrap();
+        for artifact in release.artifacts.values() {
+            let sizes: Vec<u64> = artifact.parts.iter().map(|part| part.size_bytes).collect();
+            assert_eq!(sizes, [300_000, artifact.size_bytes - 300_000]);
+            assert_eq!(artifact.digest, archives[&platform].packed.sha256);
+        }
+        assert_eq!(release.artifacts.len(), 2);
+        write_trial(&registry, &built).unwrap();
+        for part in &release.artifacts[&platform].parts {
+            let file = fs_err::read(registry.join(part.url.to_string())).unwrap();
+            assert_eq!(part.digest, Digest::from_bytes(Sha256::digest(&file).into()));
+        }
+    }
 }

@@ -11,6 +11,7 @@ use regex::Regex;
 use rnx::gpu::{self, GpuError, GpuRequest, Gpus, Which};
 use rnx::job::{self, JobError, JobRequest, Runtime, Surroundings, User};
 use rnx::run::{self, LoadError};
+use rnx_archive::unpack::Archive;
 use rnx_archive::{Limits, Options, UnpackError, verify_and_unpack};
 use rnx_sandbox::limits;
 use rnx_sandbox::plan::Network;
@@ -112,8 +113,11 @@ pub fn unpack(archive: &WrittenArchive, dest: &Path) -> Result<Runtime, TestErro
         entries: packed.entries,
     };
     let threads = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    verify_and_unpack(path, packed.size_bytes, packed.sha256, dest, &Options { limits, threads })
-        .map_err(|source| TestError::Unpack { path: path.clone(), source })?;
+    let failed = |source| TestError::Unpack { path: path.clone(), source };
+    let files: Vec<&Path> = archive.files().iter().map(|file| file.path.as_path()).collect();
+    let opened = Archive::open_parts(&files).map_err(failed)?;
+    let options = Options { limits, threads };
+    verify_and_unpack(&opened, packed.size_bytes, packed.sha256, dest, &options).map_err(failed)?;
     run::load(dest).map_err(|source| TestError::Load { source })
 }
 

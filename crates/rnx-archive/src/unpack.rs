@@ -4,24 +4,24 @@
 //! is opened from its parent's descriptor without following links, and files are created new.
 
 pub(crate) mod apply;
+mod archive;
 mod entry;
 mod error;
 mod members;
 mod parse;
 mod stream;
 
-use std::fs::File;
-use std::io::{Read, Seek};
+use std::io::Read;
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use fs_err as fs;
 use rnx_spec::Digest;
 use rnx_spec::artifact::FileIndex;
 use sha2::{Digest as _, Sha256};
 
 pub use crate::member::MemberError;
+pub use crate::unpack::archive::Archive;
 pub use crate::unpack::error::UnpackError;
 use crate::unpack::members::Span;
 
@@ -60,43 +60,35 @@ pub struct Unpacked {
 ///
 /// See [`unpack`] for what happens in `dest`.
 pub fn verify_and_unpack(
-    archive: &Path,
+    archive: &Archive,
     size_bytes: u64,
     sha256: Digest,
     dest: &Path,
     options: &Options,
 ) -> Result<Unpacked, UnpackError> {
-    let file = open(archive)?;
-    check_size(&file, size_bytes)?;
+    check_size(archive, size_bytes)?;
     // Nothing is known of the bytes yet. Where they are no members of ours, the digest still has
     // the first word, and `unpack` finds out again why.
     let spans = if options.threads > NonZeroUsize::MIN {
-        members::spans(&file, size_bytes).ok().flatten()
+        members::spans(archive, size_bytes).ok().flatten()
     } else {
         None
     };
     let Some(mut spans) = spans else {
-        verify(&file, size_bytes, sha256)?;
-        return unpack(&file, dest, options);
+        verify(archive, size_bytes, sha256)?;
+        return unpack(archive, dest, options);
     };
-    check_digest(members::hash(&file, &mut spans)?, sha256)?;
-    unpack_spans(&file, Some(spans), dest, options)
-}
-
-/// Opens an archive for [`verify`] and [`unpack`].
-pub fn open(archive: &Path) -> Result<File, UnpackError> {
-    let opened = fs::File::open(archive);
-    Ok(opened.map_err(|source| UnpackError::Open { source })?.into_file())
+    check_digest(members::hash(archive, &mut spans)?, sha256)?;
+    unpack_spans(archive, Some(spans), dest, options)
 }
 
 /// Compares the length and the digest of an opened archive.
-pub fn verify(mut archive: &File, size_bytes: u64, sha256: Digest) -> Result<(), UnpackError> {
+pub fn verify(archive: &Archive, size_bytes: u64, sha256: Digest) -> Result<(), UnpackError> {
     let read_error = |source| UnpackError::ReadArchive { source };
     check_size(archive, size_bytes)?;
-    archive.rewind().map_err(read_error)?;
     let mut digest = Sha256::new();
     let mut buffer = vec![0; 256 * 1024];
-    let mut left = archive.take(size_bytes);
+    let mut left = archive.reader().take(size_bytes);
     loop {
         let read = left.read(&mut buffer).map_err(read_error)?;
         if read == 0 {
@@ -107,8 +99,8 @@ pub fn verify(mut archive: &File, size_bytes: u64, sha256: Digest) -> Result<(),
     check_digest(Digest::from_bytes(digest.finalize().into()), sha256)
 }
 
-fn check_size(archive: &File, expected: u64) -> Result<(), UnpackError> {
-    let actual = archive.metadata().map_err(|source| UnpackError::ReadArchive { source })?.len();
+fn check_size(archive: &Archive, expected: u64) -> Result<(), UnpackError> {
+    let actual = archive.size_bytes()?;
     if actual == expected { Ok(()) } else { Err(UnpackError::ArchiveSize { expected, actual }) }
 }
 
@@ -121,17 +113,17 @@ fn check_digest(actual: Digest, expected: Digest) -> Result<(), UnpackError> {
 /// Folders get mode 0755, files 0644 or 0755 whatever the umask, and everything the archive's
 /// times. Nothing is flushed to disk: that is the caller's, once for all files. After an error
 /// `dest` holds a part of the tree, for the caller to remove; nothing outside it was touched.
-pub fn unpack(archive: &File, dest: &Path, options: &Options) -> Result<Unpacked, UnpackError> {
+pub fn unpack(archive: &Archive, dest: &Path, options: &Options) -> Result<Unpacked, UnpackError> {
     unpack_spans(archive, None, dest, options)
 }
 
 fn unpack_spans(
-    archive: &File,
+    archive: &Archive,
     spans: Option<Vec<Span>>,
     dest: &Path,
     options: &Options,
 ) -> Result<Unpacked, UnpackError> {
-    let actual = archive.metadata().map_err(|source| UnpackError::ReadArchive { source })?.len();
+    let actual = archive.size_bytes()?;
     let limit = options.limits.archive_bytes;
     if actual > limit {
         return Err(UnpackError::ArchiveTooLarge { limit, actual });

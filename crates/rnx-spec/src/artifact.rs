@@ -24,6 +24,18 @@ pub fn archive_file(spec: &RuntimeSpec, platform: Platform) -> String {
     format!("{}-{platform}.tar.gz", spec.folder())
 }
 
+/// Returns the file name of a part of an archive, counted from 1: `<archive>.part01`.
+pub fn part_file(archive: &str, number: usize) -> String {
+    format!("{archive}.part{number:02}")
+}
+
+/// Returns the file name of the archive that a file is a part of, if its name is a part's.
+pub fn whole_of(part: &str) -> Option<&str> {
+    let (archive, number) = part.rsplit_once(".part")?;
+    let is_number = number.len() >= 2 && number.bytes().all(|byte| byte.is_ascii_digit());
+    (is_number && !archive.is_empty()).then_some(archive)
+}
+
 /// Returns the file name of an archive's index: `<name>-<version>-<platform>.files.json`.
 pub fn index_file(spec: &RuntimeSpec, platform: Platform) -> String {
     format!("{}-{platform}.files.json", spec.folder())

@@ -12,15 +12,14 @@ pub(crate) mod place;
 pub mod plan;
 pub(crate) mod share;
 
-use std::io::{self, Seek, Write};
+use std::io;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use fs_err as fs;
-use rnx_archive::unpack::{Limits, Options, UnpackError, verify_and_unpack};
+use rnx_archive::unpack::{Archive, Limits, Options, UnpackError, verify_and_unpack};
 use rnx_spec::RuntimeSpec;
 use rnx_spec::artifact::FileIndex;
 use rnx_store::blob::AddBlobError;
@@ -227,11 +226,9 @@ fn unpack(
 ) -> Result<FileIndex, InstallError> {
     let resolved = &plan.resolved;
     let spec = || resolved.spec.clone();
-    let archive = match blobs {
-        [single] => single.clone(),
-        parts => assemble(parts, &layout.staged(&resolved.spec).join("archive"))
-            .map_err(|source| InstallError::Assemble { spec: spec(), source })?,
-    };
+    let failed = |source: UnpackError| InstallError::Unpack { spec: spec(), source: source.into() };
+    // Parts are read where they lie: put together they would need their space a second time.
+    let archive = Archive::open_parts(blobs).map_err(failed)?;
     let options = Options {
         limits: Limits {
             archive_bytes: resolved.size_bytes,
@@ -245,15 +242,5 @@ fn unpack(
     };
     verify_and_unpack(&archive, resolved.size_bytes, resolved.digest, tree, &options)
         .map(|unpacked| unpacked.index)
-        .map_err(|source| InstallError::Unpack { spec: spec(), source: source.into() })
-}
-
-fn assemble(parts: &[PathBuf], archive: &Path) -> io::Result<PathBuf> {
-    let mut out = fs::File::create(archive)?;
-    for part in parts {
-        io::copy(&mut fs::File::open(part)?, &mut out)?;
-    }
-    out.flush()?;
-    out.rewind()?;
-    Ok(archive.to_owned())
+        .map_err(failed)
 }

@@ -4,11 +4,13 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use rnx_archive::unpack::Archive;
 use rnx_archive::{Limits, UnpackError, unpack};
 use rnx_spec::{Arch, Platform, artifact, runtime_yml};
 use tempfile::TempDir;
 
 use super::runtime;
+use crate::build::parts;
 use crate::definitions::{self, LoadDefinitionError};
 
 /// The folder of a repository that builds write to.
@@ -57,7 +59,7 @@ pub fn find(target: &str, repo: Option<&Path>) -> Result<Vec<Target>, TargetErro
     let mut found = Vec::new();
     for platform in Platform::ALL {
         let path = dist.join(artifact::archive_file(&spec, platform));
-        if path.is_file() {
+        if !parts::files_of(&path).is_empty() {
             found.push(Target { spec: Some(spec.clone()), ..archive(&path)? });
         }
     }
@@ -67,7 +69,7 @@ pub fn find(target: &str, repo: Option<&Path>) -> Result<Vec<Target>, TargetErro
     Ok(found)
 }
 
-/// Takes the folder or the file `path`.
+/// Takes the folder or the file `path`; a part of an archive stands for all of them.
 pub fn at(path: &Path) -> Result<Target, TargetError> {
     if path.is_dir() { Ok(folder(path)) } else { archive(path) }
 }
@@ -82,8 +84,10 @@ fn archive(path: &Path) -> Result<Target, TargetError> {
     let limits = Limits { archive_bytes: 8 * GIB, unpacked_bytes: 32 * GIB, entries: 4_000_000 };
     let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let failed = |source| TargetError::Unpack { path: path.to_owned(), source };
-    let file = unpack::open(path).map_err(failed)?;
-    unpack::unpack(&file, dir.path(), &unpack::Options { limits, threads }).map_err(failed)?;
+    let files = parts::files_of(path);
+    let opened = if files.is_empty() { Archive::open(path) } else { Archive::open_parts(&files) };
+    let archive = opened.map_err(failed)?;
+    unpack::unpack(&archive, dir.path(), &unpack::Options { limits, threads }).map_err(failed)?;
     let (name, root) = (path.to_owned(), dir.path().to_owned());
     let arch = named_platform(path).map(|platform| platform.arch).or_else(|| required_arch(&root));
     Ok(Target { name, root, arch, spec: None, unpacked: Some(dir) })
@@ -91,6 +95,7 @@ fn archive(path: &Path) -> Result<Target, TargetError> {
 
 fn named_platform(path: &Path) -> Option<Platform> {
     let name = path.file_name()?.to_str()?;
+    let name = artifact::whole_of(name).unwrap_or(name);
     Platform::ALL.into_iter().find(|platform| name.ends_with(&format!("-{platform}.tar.gz")))
 }
 

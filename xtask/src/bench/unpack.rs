@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use fs_err as fs;
-use rnx_archive::unpack::open;
+use rnx_archive::unpack::Archive;
 use rnx_archive::{Limits, Options, verify_and_unpack};
 use rnx_spec::Digest;
 use sha2::{Digest as _, Sha256};
@@ -28,12 +28,13 @@ pub fn run(archive: &Path, threads: NonZeroUsize, setting: &Setting) -> Result<R
     let dest = setting.scratch.join("unpacked");
     let limits = Limits { archive_bytes: size, unpacked_bytes: u64::MAX, entries: u64::MAX };
     let unpack_error = |source| BenchError::Unpack { path: archive.to_owned(), source };
-    open(&copy).map_err(unpack_error)?;
+    Archive::open(&copy).map_err(unpack_error)?;
     let ours = || {
         renew(&dest)?;
         let started = Instant::now();
         let options = Options { limits, threads };
-        verify_and_unpack(&copy, size, sha256, &dest, &options).map_err(unpack_error)?;
+        let opened = Archive::open(&copy).map_err(unpack_error)?;
+        verify_and_unpack(&opened, size, sha256, &dest, &options).map_err(unpack_error)?;
         Ok(started.elapsed())
     };
     let peak_bytes = peak_bytes(|| ours().map(|_duration| ()))?;

@@ -12,6 +12,7 @@ use rnx_spec::{Digest, Platform, RuntimeSpec};
 use rnx_store::guard::{LockError, StoreGuard};
 use sha2::{Digest as _, Sha256};
 
+use super::parts::{Cutter, superseded};
 use crate::sbom::Sbom;
 
 /// The file in `dist/` that `sha256sum -c` reads.
@@ -28,7 +29,10 @@ pub struct Written {
 /// An archive and the index of what is in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WrittenArchive {
+    /// The whole archive. Where there are parts, its path is only what it is called.
     pub archive: Written,
+    /// The parts that it was cut into, in order; none if it is one file.
+    pub parts: Vec<Written>,
     pub index: Written,
     /// Written last, since it names the archive's digest.
     pub sbom: Option<Written>,
@@ -52,6 +56,15 @@ pub enum WriteDistError {
     Write { source: io::Error },
 }
 
+/// How an archive is written, and where.
+#[derive(Debug, Clone, Copy)]
+pub struct Into<'a> {
+    pub dist: &'a Path,
+    pub epoch: SourceDateEpoch,
+    /// A larger archive is cut into parts of so many bytes.
+    pub part_bytes_max: u64,
+}
+
 /// Packs the built runtime in `tree_dir`, which holds `runtime.yml` and `isolated/`.
 ///
 /// Compiled Python that names the time of its source is left out: it differs from one build to the next, and is stale
@@ -60,7 +73,7 @@ pub fn write_runtime(
     tree_dir: &Path,
     spec: &RuntimeSpec,
     platform: Platform,
-    (epoch, dist): (SourceDateEpoch, &Path),
+    into: &Into<'_>,
 ) -> Result<WrittenArchive, WriteDistError> {
     let mut tree = Tree::scan(tree_dir).map_err(|source| WriteDistError::Scan { source })?;
     drop_timed_bytecode(&mut tree)?;
@@ -68,10 +81,21 @@ pub fn write_runtime(
         let top = path.as_str().split('/').next();
         top == Some("isolated") || path.as_str() == "runtime.yml"
     });
-    let path = dist.join(artifact::archive_file(spec, platform));
-    let (archive, packed) = write_archive(&tree, epoch, &path)?;
-    let index = write_index(&packed, &dist.join(artifact::index_file(spec, platform)))?;
-    Ok(WrittenArchive { archive, index, sbom: None, packed })
+    fs_err::create_dir_all(into.dist).map_err(write_error)?;
+    let path = into.dist.join(artifact::archive_file(spec, platform));
+    let mut cutter = Cutter::new(&path, into.part_bytes_max);
+    let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let packed = pack(&tree, into.epoch, threads, &mut cutter)
+        .map_err(|source| WriteDistError::Pack { path: path.clone(), source })?;
+    let mut parts = cutter.finish().map_err(write_error)?;
+    if let [single] = parts.as_slice()
+        && single.path == path
+    {
+        parts.clear();
+    }
+    let index = write_index(&packed, &into.dist.join(artifact::index_file(spec, platform)))?;
+    let archive = Written { path, digest: packed.sha256, size_bytes: packed.size_bytes };
+    Ok(WrittenArchive { archive, parts, index, sbom: None, packed })
 }
 
 /// Writes what is in the archive of a built runtime, beside it.
@@ -110,22 +134,58 @@ pub fn write_definition(
 /// Moves the files of one build into `dist`, and brings `SHA256SUMS` up to date with them.
 ///
 /// One build at a time does so, in this order: the files' old lines go, then the files come, then their new lines.
-/// Whatever moment this is killed at, every line in `SHA256SUMS` is true. Lines of files that are gone are dropped.
+/// Whatever moment this is killed at, every line in `SHA256SUMS` is true. Lines of files that are gone are dropped. An
+/// archive that came in parts before, or in other parts, leaves none of them.
 pub fn publish(dist: &Path, files: &mut [&mut Written]) -> Result<(), WriteDistError> {
     fs_err::create_dir_all(dist).map_err(write_error)?;
     let lock = |source| WriteDistError::Lock { source };
     let guard = StoreGuard::lock(&dist.join(".lock")).map_err(lock)?;
     let mut sums = read_sums(dist)?;
-    for file in &*files {
-        sums.remove(&file.name());
+    let new: Vec<String> = files.iter().map(|file| file.name()).collect();
+    let old = superseded(&names_in(dist)?, &new);
+    for name in new.iter().chain(&old) {
+        sums.remove(name);
     }
     write_sums(dist, &sums)?;
+    for name in old {
+        fs_err::remove_file(dist.join(name)).map_err(write_error)?;
+    }
     for file in &mut *files {
         file.move_to(dist)?;
         sums.insert(file.name(), file.digest.hex());
     }
     write_sums(dist, &sums)?;
     guard.delete().map_err(lock)
+}
+
+impl WrittenArchive {
+    /// Returns the files that the archive lies in: itself, or its parts in order.
+    pub fn files(&self) -> Vec<&Written> {
+        if self.parts.is_empty() { vec![&self.archive] } else { self.parts.iter().collect() }
+    }
+
+    /// The same, to be moved. The whole that lies in parts moves too, by name.
+    pub(super) fn publish(
+        &mut self,
+        dist: &Path,
+        others: [&mut Written; 1],
+    ) -> Result<(), WriteDistError> {
+        let in_parts = !self.parts.is_empty();
+        let archive = if in_parts { None } else { Some(&mut self.archive) };
+        let mut files: Vec<&mut Written> = self
+            .parts
+            .iter_mut()
+            .chain(archive)
+            .chain([&mut self.index])
+            .chain(&mut self.sbom)
+            .collect();
+        files.extend(others);
+        publish(dist, &mut files)?;
+        if in_parts {
+            self.archive.path = dist.join(self.archive.name());
+        }
+        Ok(())
+    }
 }
 
 impl Written {
@@ -147,6 +207,14 @@ impl Written {
         self.path = path;
         Ok(())
     }
+}
+
+fn names_in(dist: &Path) -> Result<Vec<String>, WriteDistError> {
+    let mut names = Vec::new();
+    for entry in fs_err::read_dir(dist).map_err(write_error)? {
+        names.push(entry.map_err(write_error)?.file_name().to_string_lossy().into_owned());
+    }
+    Ok(names)
 }
 
 /// Reads `SHA256SUMS`: the hex digests of the files that are there, by name.

@@ -73,9 +73,13 @@ pub(super) fn finish(
     on(Event::Step("packing".to_owned()));
     // Written beside `dist` first: what fails its tests is never seen there.
     let dist_error = |source| BuildError::Dist { source };
-    let (epoch, staged) = (SourceDateEpoch(prepared.epoch), prepared.work.dist());
-    let mut archive =
-        dist::write_runtime(&tree, &spec, platform, (epoch, &staged)).map_err(dist_error)?;
+    let staged = prepared.work.dist();
+    let into = dist::Into {
+        dist: &staged,
+        epoch: SourceDateEpoch(prepared.epoch),
+        part_bytes_max: workshop.part_bytes_max,
+    };
+    let mut archive = dist::write_runtime(&tree, &spec, platform, &into).map_err(dist_error)?;
     check_limits(definition, &archive)?;
 
     let sbom = sbom(definition, platform, (&told, &tree), &archive)?;
@@ -86,9 +90,7 @@ pub(super) fn finish(
         return Err(BuildError::TestsFailed { spec, platform, tests });
     }
 
-    let mut files = vec![&mut archive.archive, &mut archive.index, &mut packed_definition];
-    files.extend(&mut archive.sbom);
-    dist::publish(workshop.dist, &mut files).map_err(dist_error)?;
+    archive.publish(workshop.dist, [&mut packed_definition]).map_err(dist_error)?;
     let lock = told.lock;
     Ok(Finished { archive, definition: packed_definition, copied, warnings, tests, lock, unlocked })
 }

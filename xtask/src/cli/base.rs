@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rnx::failure::{ExitStatus, Failure};
 use rnx_spec::Arch;
+use rnx_spec::artifact::PART_BYTES_MAX;
 use rnx_spec::bases::Bases;
 use rnx_store::fetch::{FetchOptions, Proxies};
 use xtask::rootfs::identity::BuildIdentity;
@@ -43,6 +44,9 @@ pub(crate) struct Settings {
     /// Ask this folder or URL for sources first; files are named by their sha256, or as the manifest names them
     #[arg(long, value_name = "DIR|URL", env = "RNX_SOURCE_MIRROR")]
     source_mirror: Option<String>,
+    /// Cut archives of more than this into parts; GitHub refuses files of 2 GiB
+    #[arg(long, value_name = "BYTES", default_value_t = PART_BYTES_MAX, hide_default_value = true, env = "RNX_PART_BYTES")]
+    part_bytes: u64,
 }
 
 /// Makes the base.
@@ -88,6 +92,11 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<ExitStatus, Failure> {
 }
 
 impl Settings {
+    /// Returns how large a file of a release may be.
+    pub(crate) fn part_bytes_max(&self) -> u64 {
+        self.part_bytes
+    }
+
     /// Returns the mirror of Debian bases that name none.
     pub(crate) fn debian_mirror(&self) -> Option<&str> {
         self.debian_mirror.as_deref()

@@ -9,7 +9,7 @@ use rnx::failure::{ExitStatus, Failure};
 use rnx::shown::shown_lines;
 use rnx_spec::artifact::archive_file;
 use rnx_spec::{Arch, Distro, Platform};
-use xtask::build::Built;
+use xtask::build::{Built, parts};
 use xtask::definitions::Definition;
 use xtask::host::tools::Need;
 use xtask::local_registry;
@@ -170,13 +170,13 @@ pub(super) fn cargo_build(packages: &[&str], release: bool) -> Result<PathBuf, F
     Ok(target.join(profile))
 }
 
-/// Returns the archive in `dist/` of a runtime's build for this machine.
+/// Returns the archive in `dist/` of a runtime's build for this machine, or the first of its parts.
 pub(super) fn built_archive(repo: &Path, name: &str) -> Result<PathBuf, Failure> {
     let definition = workshop::load(repo, name)?;
     let spec = definition.manifest.spec();
     let path = repo.join("dist").join(archive_file(&spec, native(&definition)?));
-    if path.is_file() {
-        return Ok(path);
+    if let Some(first) = parts::files_of(&path).into_iter().next() {
+        return Ok(first);
     }
     Err(Failure::message(ExitStatus::Findings, format!("there is no `{}`", path.display()))
         .hint(format!("build it first: `cargo xtask build {name}`")))

@@ -35,6 +35,7 @@ const CLEANING_UP: Duration = Duration::from_secs(3);
 pub(crate) struct Process {
     pub(crate) repo: PathBuf,
     pub(crate) dist: PathBuf,
+    part_bytes_max: u64,
     cache_dir: PathBuf,
     helper: PathBuf,
     identity: BuildIdentity,
@@ -60,6 +61,7 @@ impl Process {
         let repo = fs_err::canonicalize(repo).map_err(host)?;
         Ok(Self {
             dist: repo.join("dist"),
+            part_bytes_max: settings.part_bytes_max(),
             repo,
             cache_dir: settings.cache_dir()?,
             helper: std::env::current_exe().map_err(host)?,
@@ -78,6 +80,7 @@ impl Process {
         Workshop {
             repo: &self.repo,
             dist: &self.dist,
+            part_bytes_max: self.part_bytes_max,
             provisioning: Provisioning {
                 cache_dir: &self.cache_dir,
                 repo: &self.repo,

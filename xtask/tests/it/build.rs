@@ -127,6 +127,49 @@ fn a_build_gives_the_same_bytes_in_another_place_under_another_umask() {
 }
 
 #[test]
+fn a_large_archive_comes_in_parts_and_a_smaller_one_leaves_none_of_them() {
+    let Some(workshop) = Workshop::new(GOOD, GOOD_TEST) else { return };
+    let digest = |ran: &Ran| {
+        let line = ran.stdout.lines().find(|line| line.contains("digest")).unwrap();
+        line.split_once("sha256:").unwrap().1.to_owned()
+    };
+    let in_parts = |bytes: &str| {
+        let built = workshop.scene.xtask(&["build", "tiny", "--part-bytes", bytes]);
+        assert_eq!(built.status.code(), Some(0), "{built:?}");
+        digest(&built)
+    };
+    let whole = digest(&workshop.build());
+    let archive = format!("tiny-1.0.0-{}.tar.gz", platform());
+    let part = |number| rnx_spec::artifact::part_file(&archive, number);
+    let published = || -> Vec<String> {
+        let names = scene::names(&workshop.dist());
+        names.into_iter().filter(|name| name.starts_with(&archive)).collect()
+    };
+    in_parts("300000");
+    assert!(published().len() > 2, "{:?}", published());
+    assert_eq!(in_parts("600000"), whole, "the digest is that of the whole");
+    assert_eq!(published(), [part(1), part(2)]);
+    let shell = |script: &str| {
+        let mut command = Command::new("sh");
+        command.args(["-ec", script]).arg("sh").arg(&archive).current_dir(workshop.dist());
+        scene::ran(&mut command)
+    };
+    let joined =
+        shell("sha256sum --quiet -c SHA256SUMS; cat \"$1\".part?? | sha256sum | cut -c1-64");
+    assert_eq!(joined.stdout.trim_end(), whole, "{joined:?}");
+
+    let first = workshop.dist().join(part(1));
+    for target in ["tiny", first.to_str().unwrap()] {
+        let tested = workshop.scene.xtask(&["test", target]);
+        assert!(tested.stdout.contains("1 of 1 tests passed"), "{tested:?}");
+        let audited = workshop.scene.xtask(&["audit", target]);
+        assert!(audited.stdout.contains("0 errors"), "{audited:?}");
+    }
+    assert_eq!(digest(&workshop.build()), whole);
+    assert_eq!(published(), [archive]);
+}
+
+#[test]
 fn a_script_sees_the_contract_and_nothing_of_the_host() {
     let script = format!(
         "{GOOD}env | grep -v -e ^PWD= -e ^SHLVL= -e ^BUILD_ID= | sort >\"$tree/env\"\n\

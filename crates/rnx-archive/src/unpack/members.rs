@@ -1,10 +1,8 @@
 //! Reading our own archives: independent members, inflated and written on several threads.
 
-use std::fs::File;
 use std::io;
 use std::num::NonZeroUsize;
 use std::os::fd::BorrowedFd;
-use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{channel, sync_channel};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -18,7 +16,7 @@ use crate::member::{self, HEADER_BYTES, MEMBER_BYTES_MAX, MemberError};
 use crate::unpack::apply::{Dirs, EntryDigest, apply};
 use crate::unpack::error::UnpackError;
 use crate::unpack::parse::Parser;
-use crate::unpack::{Limits, Unpacked};
+use crate::unpack::{Archive, Limits, Unpacked};
 
 /// Where a member lies in the archive.
 #[derive(Debug, Clone, Copy)]
@@ -30,7 +28,7 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    fn read(&self, archive: &File, packed: &mut Vec<u8>) -> Result<(), UnpackError> {
+    fn read(&self, archive: &Archive, packed: &mut Vec<u8>) -> Result<(), UnpackError> {
         packed.resize(self.length as usize, 0);
         archive
             .read_exact_at(packed, self.offset)
@@ -40,7 +38,7 @@ impl Span {
 
 /// Follows the lengths in the members' headers; they must lead exactly to the archive's end.
 /// Returns nothing if the first member is not one of ours.
-pub(crate) fn spans(archive: &File, size_bytes: u64) -> Result<Option<Vec<Span>>, UnpackError> {
+pub(crate) fn spans(archive: &Archive, size_bytes: u64) -> Result<Option<Vec<Span>>, UnpackError> {
     let mut spans = vec![];
     let mut offset = 0;
     while offset < size_bytes {
@@ -77,7 +75,7 @@ pub(crate) fn spans(archive: &File, size_bytes: u64) -> Result<Option<Vec<Span>>
 
 /// Computes the digest of the whole archive and, from the same bytes, those of its members: on a
 /// second thread, which has nothing else to do before the archive is known to be the right one.
-pub(crate) fn hash(archive: &File, spans: &mut [Span]) -> Result<Digest, UnpackError> {
+pub(crate) fn hash(archive: &Archive, spans: &mut [Span]) -> Result<Digest, UnpackError> {
     let mut whole = Sha256::new();
     let members = std::thread::scope(|scope| {
         // Few wait, as a member may have some mebibytes; the buffers go back and forth.
@@ -113,7 +111,7 @@ pub(crate) fn hash(archive: &File, spans: &mut [Span]) -> Result<Digest, UnpackE
 /// Unpacks the members: each thread inflates one, waits until all before it were parsed, parses it,
 /// and then writes its files while the next is parsed.
 pub(crate) fn unpack(
-    archive: &File,
+    archive: &Archive,
     spans: &[Span],
     root: BorrowedFd<'_>,
     limits: &Limits,
@@ -152,7 +150,7 @@ pub(crate) fn unpack(
 }
 
 struct Work<'a> {
-    archive: &'a File,
+    archive: &'a Archive,
     spans: &'a [Span],
     root: BorrowedFd<'a>,
     claimed: AtomicUsize,

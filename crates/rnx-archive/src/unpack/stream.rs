@@ -1,27 +1,26 @@
 //! Reading archives that other programs wrote: one gzip stream, or several in a row.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek};
+use std::io::{self, BufRead, BufReader, Read};
 use std::os::fd::BorrowedFd;
 
 use flate2::bufread::GzDecoder;
 use rnx_spec::artifact::FileIndex;
 
 use crate::unpack::apply::{Dirs, apply};
+use crate::unpack::archive::Reader;
 use crate::unpack::error::UnpackError;
 use crate::unpack::parse::Parser;
-use crate::unpack::{Limits, Unpacked};
+use crate::unpack::{Archive, Limits, Unpacked};
 
 const CHUNK_BYTES: u64 = 1024 * 1024;
 
 /// Unpacks one chunk after the other, on this thread.
 pub(crate) fn unpack(
-    mut archive: &File,
+    archive: &Archive,
     root: BorrowedFd<'_>,
     limits: &Limits,
 ) -> Result<Unpacked, UnpackError> {
-    archive.rewind().map_err(|source| UnpackError::ReadArchive { source })?;
-    let mut source = BufReader::with_capacity(64 * 1024, archive);
+    let mut source = BufReader::with_capacity(64 * 1024, archive.reader());
     let mut parser = Parser::new(root, limits);
     let mut dirs = Dirs::new(root);
     let mut digests = vec![];
@@ -51,14 +50,14 @@ pub(crate) fn unpack(
 }
 
 /// Says whether another gzip stream follows; anything else there is refused.
-fn has_more(source: &mut BufReader<&File>) -> Result<bool, UnpackError> {
+fn has_more(source: &mut BufReader<Reader<'_>>) -> Result<bool, UnpackError> {
     let read_error = |source| UnpackError::ReadArchive { source };
     let rest = source.fill_buf().map_err(read_error)?;
     match rest.first() {
         None => Ok(false),
         Some(0x1f) => Ok(true),
         Some(_) => {
-            let offset = source.stream_position().map_err(read_error)?;
+            let offset = source.get_ref().offset - source.buffer().len() as u64;
             Err(UnpackError::TrailingBytes { offset })
         }
     }

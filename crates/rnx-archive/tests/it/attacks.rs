@@ -5,6 +5,7 @@ use std::path::Path;
 
 use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder};
+use rnx_archive::unpack::Archive;
 use rnx_archive::{Limits, Options, UnpackError, verify_and_unpack};
 use rnx_spec::Digest;
 use tar::{EntryType, Header};
@@ -304,14 +305,22 @@ fn promises_are_kept() {
     let run = |size, sha256, limits| {
         let dest = tempfile::tempdir().unwrap();
         let options = Options { limits, threads: threads(2) };
-        let result = verify_and_unpack(&archive, size, sha256, dest.path(), &options);
+        let result = verify_and_unpack(
+            &Archive::open(&archive).unwrap(),
+            size,
+            sha256,
+            dest.path(),
+            &options,
+        );
         (result, fs_err::read_dir(dest.path()).unwrap().count())
     };
     let (size, sha256) = (packed.size_bytes, packed.sha256);
     assert_eq!(run(size, sha256, exact).0.unwrap().index, packed.index);
     let one = Options { limits: exact, threads: threads(1) };
     let dest = tempfile::tempdir().unwrap();
-    let unpacked = verify_and_unpack(&archive, size, sha256, dest.path(), &one).unwrap();
+    let unpacked =
+        verify_and_unpack(&Archive::open(&archive).unwrap(), size, sha256, dest.path(), &one)
+            .unwrap();
     assert_eq!(unpacked.index, packed.index);
     let other = Digest::from_bytes([7; 32]);
     let show = |(result, left): (Result<_, UnpackError>, usize)| {
@@ -345,7 +354,14 @@ fn the_digest_has_the_first_word() {
         let dest = tempfile::tempdir().unwrap();
         let options = Options { limits: UNLIMITED, threads: threads(count) };
         let (size, sha256) = (packed.size_bytes, packed.sha256);
-        let error = verify_and_unpack(&archive, size, sha256, dest.path(), &options).unwrap_err();
+        let error = verify_and_unpack(
+            &Archive::open(&archive).unwrap(),
+            size,
+            sha256,
+            dest.path(),
+            &options,
+        )
+        .unwrap_err();
         assert!(matches!(error, UnpackError::ArchiveDigest { .. }), "{error:?}");
         assert_eq!(fs_err::read_dir(dest.path()).unwrap().count(), 0);
     }
@@ -358,7 +374,7 @@ fn a_folder_with_something_in_it_is_left_alone() {
     let before = on_disk(dir.path());
     let options = Options { limits: UNLIMITED, threads: threads(1) };
     let archive = dir.path().join("mine");
-    let opened = rnx_archive::unpack::open(&archive).unwrap();
+    let opened = rnx_archive::unpack::Archive::open(&archive).unwrap();
     let error = rnx_archive::unpack(&opened, dir.path(), &options).unwrap_err();
     assert!(
         matches!(&error, UnpackError::DestNotEmpty { path } if path == dir.path()),

@@ -1,15 +1,21 @@
 //! The same tree gives the same bytes, and the bytes give the same tree.
 
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use proptest::prelude::*;
-use rnx_archive::Tree;
+use rnx_archive::unpack::Archive;
+use rnx_archive::{Options, Tree, UnpackError, verify_and_unpack};
+use rnx_spec::Digest;
 use rnx_spec::artifact::EntryKind;
+use sha2::{Digest as _, Sha256};
 
-use crate::fixture::{EPOCH, Made, file, make, noise, on_disk, pack, sample, unpack};
+use crate::fixture::{
+    EPOCH, Made, UNLIMITED, file, make, noise, on_disk, pack, sample, threads, unpack,
+};
 
 /// Gzip's bytes change with the deflate code: a new version of it is a new format, and shows here.
 #[test]
@@ -51,6 +57,47 @@ fn modes_do_not_depend_on_the_umask() {
     fs_err::set_permissions(to.path(), PermissionsExt::from_mode(0o2755)).unwrap();
     unpack(&bytes, to.path(), 1).unwrap();
     assert_eq!(on_disk(to.path()), expected(from.path()));
+}
+
+/// Cut inside of members, at their borders, and into parts of one byte and of none.
+#[test]
+fn parts_are_read_as_the_archive_that_they_are_together() {
+    let from = tempfile::tempdir().unwrap();
+    let (packed, ours) = pack(&sample(from.path()), 2, usize::MAX);
+    let stream = {
+        let tar = |bytes: &[u8]| {
+            let mut out = vec![];
+            flate2::read::MultiGzDecoder::new(bytes).read_to_end(&mut out).unwrap();
+            out
+        };
+        let mut gzip = flate2::write::GzEncoder::new(vec![], flate2::Compression::fast());
+        gzip.write_all(&tar(&ours)).unwrap();
+        gzip.finish().unwrap()
+    };
+    let border = usize::try_from(packed.index.members[1].offset).unwrap();
+    for (bytes, count) in [(&ours, 1), (&ours, 3), (&stream, 1)] {
+        let end = bytes.len();
+        let cuts = [0, 1, 2, 2, border, border + 7, end - 1, end].map(|cut| cut.min(end));
+        let parts = tempfile::tempdir().unwrap();
+        let paths: Vec<_> = (0..cuts.len() - 1).map(|n| parts.path().join(n.to_string())).collect();
+        for (path, cut) in paths.iter().zip(cuts.windows(2)) {
+            fs_err::write(path, &bytes[cut[0]..cut[1]]).unwrap();
+        }
+        let (size, sha256) = (end as u64, Digest::from_bytes(Sha256::digest(bytes).into()));
+        let options = Options { limits: UNLIMITED, threads: threads(count) };
+        let run = |paths: &[PathBuf]| {
+            let to = tempfile::tempdir().unwrap();
+            let archive = Archive::open_parts(paths).unwrap();
+            verify_and_unpack(&archive, size, sha256, to.path(), &options)
+                .map(|unpacked| (unpacked.index.entries, on_disk(to.path())))
+        };
+        let (entries, disk) = run(&paths).unwrap();
+        assert_eq!((entries.len(), disk), (packed.index.entries.len(), expected(from.path())));
+        let mut swapped = paths.clone();
+        swapped.swap(3, 4);
+        assert!(matches!(run(&swapped), Err(UnpackError::ArchiveDigest { .. })));
+        assert!(matches!(run(&paths[..6]), Err(UnpackError::ArchiveSize { .. })));
+    }
 }
 
 /// What is left of a tree after the way through an archive: its modes and times are the format's.

@@ -6,6 +6,7 @@ use std::num::NonZeroUsize;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
+use rnx_archive::unpack::Archive;
 use rnx_archive::{Entry, Limits, Options, Packed, Tree, UnpackError, Unpacked};
 use rnx_spec::artifact::SourceDateEpoch;
 
@@ -107,9 +108,10 @@ pub(crate) const UNLIMITED: Limits =
     Limits { archive_bytes: u64::MAX, unpacked_bytes: u64::MAX, entries: u64::MAX };
 
 pub(crate) fn unpack(archive: &[u8], dest: &Path, count: usize) -> Result<Unpacked, UnpackError> {
-    let mut file = tempfile::tempfile().unwrap();
+    let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(archive).unwrap();
-    rnx_archive::unpack(&file, dest, &Options { limits: UNLIMITED, threads: threads(count) })
+    let archive = Archive::open(file.path()).unwrap();
+    rnx_archive::unpack(&archive, dest, &Options { limits: UNLIMITED, threads: threads(count) })
 }
 
 /// Everything on disk that an archive carries: kind, mode, time, content or target.

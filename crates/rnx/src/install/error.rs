@@ -28,8 +28,6 @@ pub enum InstallError {
     AskSpace { path: PathBuf, source: io::Error },
     #[error("failed to download `{spec}`")]
     Download { spec: RuntimeSpec, source: Box<AddBlobError> },
-    #[error("failed to put the parts of `{spec}` together")]
-    Assemble { spec: RuntimeSpec, source: io::Error },
     #[error("failed to unpack `{spec}`")]
     Unpack { spec: RuntimeSpec, source: Box<UnpackError> },
     #[error("the archive of `{spec}` has no `runtime.yml` at its root")]

@@ -32,13 +32,11 @@ impl InstallPlan {
     /// Returns how much space the install takes while it is going on.
     pub fn needed_bytes(&self) -> u64 {
         let resolved = &self.resolved;
-        let copies = if resolved.pieces.len() > 1 { 2 } else { 1 };
         if resolved.unpacked_bytes == UNPACKED_BYTES_UNKNOWN {
             // Nothing unpacks to less than it is.
-            return resolved.size_bytes.saturating_mul(copies + 1);
+            return resolved.size_bytes.saturating_mul(2);
         }
-        self.needed_bytes_of(resolved.unpacked_bytes)
-            .saturating_add(resolved.size_bytes.saturating_mul(copies))
+        self.needed_bytes_of(resolved.unpacked_bytes).saturating_add(resolved.size_bytes)
     }
 
     /// Returns how much space the install takes if so many bytes of files are written, and nothing else.
