@@ -14,6 +14,7 @@ mod lock;
 mod new;
 mod plan;
 mod progress;
+mod publish;
 mod registry;
 mod release;
 mod rootfs_helper;
@@ -69,6 +70,7 @@ enum Command {
     Man,
     New(new::Args),
     Plan(plan::Args),
+    Publish(publish::Args),
     Registry(registry::Args),
     Release(release::Args),
     #[command(name = "__rootfs", hide = true)]
@@ -110,6 +112,7 @@ fn run(cli: &Cli) -> Result<ExitStatus, Failure> {
         Command::New(args) => new::run(args, &cli.global),
         Command::Lock(args) => lock::run(args, &repo(&cli.global)?),
         Command::Plan(args) => plan::run(args, &repo(&cli.global)?),
+        Command::Publish(args) => publish::run(args, &repo(&cli.global)?),
         Command::Registry(args) => registry::run(args, &cli.global),
         Command::Release(args) => release::run(args, &repo(&cli.global)?),
         Command::Man => completions::man(Cli::command()),

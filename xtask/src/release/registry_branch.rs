@@ -199,6 +199,11 @@ impl RegistryBranch {
         Ok(Self { git, remote: remote.to_owned(), branch })
     }
 
+    /// Returns the text of the registry after a change; `None` if the branch says so already. Nothing is pushed.
+    pub fn preview(&self, change: &Change<'_>) -> Result<Option<String>, PushRegistryError> {
+        changed(&self.read()?, change)
+    }
+
     pub(super) fn read(&self) -> Result<Tip, PushRegistryError> {
         let refspec = format!("+refs/heads/{}:{TIP_REF}", self.branch);
         let fetch =

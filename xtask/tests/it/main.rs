@@ -12,6 +12,8 @@ mod hostile;
 mod lock;
 mod locked;
 mod new;
+#[cfg(feature = "github")]
+mod publish;
 mod registry_races;
 mod release;
 mod sbom;
