@@ -33,8 +33,6 @@ pub struct Options {
     pub git_dir: Option<PathBuf>,
     /// Who shows this token may write and sees drafts; everyone may, if there is none.
     pub token: Option<String>,
-    /// Where clients reach the API and the uploads, if that is not where they are: behind a proxy.
-    pub behind: Option<(String, String)>,
     /// Where assets are kept; the folder for temporary files, if not said.
     pub scratch: Option<PathBuf>,
 }
@@ -51,7 +49,6 @@ pub struct Origins {
 /// A GitHub with one repository, `owner/runtimes`; it ends with this value.
 #[derive(Debug)]
 pub struct GitHub {
-    origins: Origins,
     addresses: Vec<SocketAddr>,
     shared: Arc<Shared>,
     git_dir: PathBuf,
@@ -64,6 +61,7 @@ pub const REPOSITORY: &str = "owner/runtimes";
 #[derive(Debug)]
 struct Shared {
     token: Option<String>,
+    origins: Mutex<Origins>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -106,10 +104,10 @@ impl GitHub {
         let addresses: Vec<SocketAddr> =
             listeners.iter().map(|listener| listener.local_addr().unwrap()).collect();
         let url = |at: usize| format!("http://{}", addresses[at]);
-        let (api, uploads) = options.behind.clone().unwrap_or_else(|| (url(1), url(2)));
-        let origins = Origins { web: url(0), api, uploads, objects: url(3) };
+        let origins = Origins { web: url(0), api: url(1), uploads: url(2), objects: url(3) };
         let shared = Arc::new(Shared {
             token: options.token.clone(),
+            origins: Mutex::new(origins.clone()),
             state: Mutex::new(State {
                 releases: Releases::new(&assets, REPOSITORY),
                 repository: Repository::new(
@@ -125,25 +123,21 @@ impl GitHub {
         });
         let which = [Origin::Web, Origin::Api, Origin::Uploads, Origin::Objects];
         for (listener, origin) in listeners.into_iter().zip(which) {
-            let (shared, origins) = (Arc::clone(&shared), origins.clone());
-            thread::spawn(move || shared.listen(&listener, origin, &origins));
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || shared.listen(&listener, origin));
         }
-        Self { origins, addresses, shared, git_dir, _scratch: scratch }
+        Self { addresses, shared, git_dir, _scratch: scratch }
     }
 
     /// Returns where its parts are reached.
-    pub fn origins(&self) -> &Origins {
-        &self.origins
+    pub fn origins(&self) -> Origins {
+        self.shared.origins.lock().unwrap().clone()
     }
 
-    /// Returns where the API itself listens, whatever stands before it.
-    pub fn api_address(&self) -> SocketAddr {
-        self.addresses[1]
-    }
-
-    /// Returns where uploads themselves arrive, whatever stands before it.
-    pub fn uploads_address(&self) -> SocketAddr {
-        self.addresses[2]
+    /// Lets answers say that the API and the uploads are reached elsewhere: behind a proxy.
+    pub fn put_behind(&self, api: &str, uploads: &str) {
+        let mut origins = self.shared.origins.lock().unwrap();
+        (origins.api, origins.uploads) = (api.to_owned(), uploads.to_owned());
     }
 
     /// Returns the bare git repository, to push to.
@@ -153,7 +147,7 @@ impl GitHub {
 
     /// Returns the URL of a file on a branch.
     pub fn raw_url(&self, branch: &str, path: &str) -> String {
-        format!("{}/{REPOSITORY}/raw/{branch}/{path}", self.origins.web)
+        format!("{}/{REPOSITORY}/raw/{branch}/{path}", self.origins().web)
     }
 
     /// Returns a file on a branch.

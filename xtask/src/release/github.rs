@@ -235,7 +235,7 @@ impl GitHub {
 impl Forge for GitHub {
     fn tag_commit(&mut self, tag: &Tag) -> Result<Option<String>, ForgeError> {
         let doing = format!("read the tag `{tag}`");
-        let path = format!("/git/ref/tags/{}", encoded(&tag.to_string()));
+        let path = format!("/git/ref/{}", encoded(&format!("tags/{tag}")));
         let found = match self.call(&doing, Method::GET, &path, None) {
             Err(ForgeError::Answered { status: 404, .. }) => return Ok(None),
             other => other?.parsed::<ReferenceJson>(&doing)?,

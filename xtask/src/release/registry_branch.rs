@@ -201,7 +201,7 @@ impl RegistryBranch {
 
     /// Returns the text of the registry after a change; `None` if the branch says so already. Nothing is pushed.
     pub fn preview(&self, change: &Change<'_>) -> Result<Option<String>, PushRegistryError> {
-        changed(&self.read()?, change)
+        changed(self.read()?.text, change)
     }
 
     pub(super) fn read(&self) -> Result<Tip, PushRegistryError> {

@@ -26,13 +26,8 @@ pub(crate) struct Scene {
 
 impl Scene {
     pub(crate) fn new() -> Self {
-        Self::behind(None)
-    }
-
-    /// Lets the server say that it is reached elsewhere: `(API, uploads)`.
-    pub(crate) fn behind(behind: Option<(String, String)>) -> Self {
         let token = Some(TOKEN.to_owned());
-        let server = Server::with(&Options { token, behind, ..Default::default() });
+        let server = Server::with(&Options { token, ..Default::default() });
         let dir = tempfile::tempdir().unwrap();
         let scene = Self { server, dir };
         let repo = scene.repo();

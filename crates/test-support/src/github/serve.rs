@@ -23,12 +23,12 @@ struct Asked<'a> {
 
 impl Shared {
     /// Answers connections until the server ends.
-    pub(super) fn listen(self: &Arc<Self>, listener: &TcpListener, at: Origin, origins: &Origins) {
+    pub(super) fn listen(self: &Arc<Self>, listener: &TcpListener, at: Origin) {
         for connection in listener.incoming().flatten() {
             if self.state.lock().unwrap().stopped {
                 return;
             }
-            let (shared, origins) = (Arc::clone(self), origins.clone());
+            let (shared, origins) = (Arc::clone(self), self.origins.lock().unwrap().clone());
             // A client that goes away is none of the server's business.
             thread::spawn(move || shared.serve(&connection, at, &origins).ok());
         }

@@ -37,6 +37,7 @@ pub(super) fn run(args: &Args, repo: &Path) -> Result<ExitStatus, Failure> {
     let specs: Vec<String> = prepared.releases.iter().map(|one| one.spec.to_string()).collect();
     let change = Change {
         message: format!("registry: {}\n", specs.join(", ")),
+        names: prepared.releases.iter().map(|one| one.spec.name.clone()).collect(),
         apply: &|registry: &Registry| with_releases(registry, &prepared.releases, &now),
         now: now.clone(),
     };

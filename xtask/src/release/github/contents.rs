@@ -38,7 +38,7 @@ impl GitHub {
     /// Returns the commit that a branch is at.
     pub fn branch_commit(&self, branch: &str) -> Result<String, ForgeError> {
         let doing = format!("read the branch `{branch}`");
-        let path = format!("/git/ref/heads/{}", path(branch));
+        let path = format!("/git/ref/{}", encoded(&format!("heads/{branch}")));
         let found = self.call(&doing, Method::GET, &path, None)?;
         Ok(found.parsed::<ReferenceJson>(&doing)?.object.sha)
     }
@@ -50,7 +50,7 @@ impl GitHub {
         match self.call(&doing, Method::POST, "/git/refs", Some(&body)) {
             // GitHub's answer for one that exists.
             Err(ForgeError::Answered { status: 422, .. }) => {
-                let path = format!("/git/refs/heads/{}", path(branch));
+                let path = format!("/git/refs/{}", encoded(&format!("heads/{branch}")));
                 let body = json!({"sha": commit, "force": true});
                 self.call(&doing, Method::PATCH, &path, Some(&body)).map(drop)
             }
@@ -61,7 +61,7 @@ impl GitHub {
     /// Deletes a branch.
     pub fn delete_branch(&self, branch: &str) -> Result<(), ForgeError> {
         let doing = format!("delete the branch `{branch}`");
-        let path = format!("/git/refs/heads/{}", path(branch));
+        let path = format!("/git/refs/{}", encoded(&format!("heads/{branch}")));
         self.call(&doing, Method::DELETE, &path, None).map(drop)
     }
 
@@ -74,7 +74,7 @@ impl GitHub {
         message: &str,
     ) -> Result<(), ForgeError> {
         let doing = format!("commit `{file}` on the branch `{branch}`");
-        let place = format!("/contents/{}", path(file));
+        let place = format!("/contents/{}", encoded(file));
         let query = format!("{place}?ref={}", encoded(branch));
         let mut body =
             json!({"message": message, "content": BASE64.encode(content), "branch": branch});
@@ -121,10 +121,4 @@ impl GitHub {
             other => Ok(other?.parsed::<PullJson>(&doing)?.html_url),
         }
     }
-}
-
-/// Encodes a path, whose slashes stay.
-fn path(text: &str) -> String {
-    let segments: Vec<String> = text.split('/').map(encoded).collect();
-    segments.join("/")
 }
