@@ -54,6 +54,8 @@ pub enum LoadError {
     Parse { path: PathBuf, source: Box<ParseRuntimeYmlError> },
     #[error("failed to find `{mount}` in the runtime `{}`", dir.display())]
     Mount { dir: PathBuf, mount: String, source: Errno },
+    #[error("the volume's place `{}` lies in the runtime, where nothing can be made", place.display())]
+    Place { place: PathBuf, source: Errno },
     #[error("failed to find the current directory")]
     Folder { source: io::Error },
 }
@@ -119,6 +121,24 @@ pub fn look(
         has_etc: etc_source.is_some(),
         certificates: certificates(env),
     })
+}
+
+/// Checks that a volume's place is not in the runtime's tree, or is something there that no link leads to: nothing can
+/// be made in the tree, and a link of it must not decide where a mount lands.
+pub fn check_place(runtime: &Runtime, guest: &Path) -> Result<(), LoadError> {
+    let fail = |source| LoadError::Place { place: guest.to_owned(), source };
+    let inside = |mount: &&Mount| guest.starts_with(&mount.target);
+    let nearest = |mount: &&Mount| Path::new(&mount.target).components().count();
+    let Some(mount) = runtime.yml.mounts.iter().filter(inside).max_by_key(nearest) else {
+        return Ok(());
+    };
+    let below = guest.strip_prefix(&mount.target).unwrap_or(guest);
+    let folder = open(&runtime.dir, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(fail)?;
+    let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    let path = Path::new(&mount.source).join(below);
+    openat2(&folder, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), beneath)
+        .map(drop)
+        .map_err(fail)
 }
 
 /// The file that this host's administrator, or the caller, trusts.

@@ -44,6 +44,9 @@ pub(crate) fn run(
     };
     let runtime = run::load(&dir).map_err(|error| failure::load(&error))?;
     let request = request(args)?;
+    for volume in &request.volumes {
+        run::check_place(&runtime, &volume.guest).map_err(|error| failure::load(&error))?;
+    }
     let around = run::look(&runtime, &|name| std::env::var_os(name))
         .map_err(|error| failure::load(&error))?;
     let plan = job::plan(&runtime, &request, &around)

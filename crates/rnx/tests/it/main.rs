@@ -7,6 +7,7 @@ mod find;
 mod github;
 mod install;
 mod job;
+mod job_escapes;
 mod job_limits;
 mod job_run;
 mod job_terminal;

@@ -33,7 +33,13 @@ pub(super) fn hold(error: &HoldError) -> Failure {
 }
 
 pub(super) fn load(error: &LoadError) -> Failure {
-    Failure::new(ExitStatus::Findings, error)
+    let failure = Failure::new(ExitStatus::Findings, error);
+    match error {
+        LoadError::Place { .. } => failure.hint(
+            "show it at a place of its own, as /data, or at a folder that the runtime has and that no link leads to",
+        ),
+        _ => failure,
+    }
 }
 
 pub(super) fn gpu(error: &GpuError) -> Failure {
