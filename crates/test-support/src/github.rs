@@ -150,6 +150,11 @@ impl GitHub {
         format!("{}/{REPOSITORY}/raw/{branch}/{path}", self.origins().web)
     }
 
+    /// Returns the URL of a file of a release, whose tag is percent-encoded.
+    pub fn download_url(&self, tag: &str, file: &str) -> String {
+        format!("{}/{REPOSITORY}/releases/download/{tag}/{file}", self.origins().web)
+    }
+
     /// Returns a file on a branch.
     pub fn file(&self, branch: &str, path: &str) -> Option<Vec<u8>> {
         self.state().repository.file(branch, path)

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use rnx_spec::artifact::SourceDateEpoch;
 use rnx_spec::registry::{self, Registry};
+use rnx_spec::source::UrlReference;
 use rnx_spec::{Digest, RuntimeSpec, SourceUrl};
 use rnx_store::fetch::{FetchOptions, Fetcher};
 use sha2::{Digest as _, Sha256};
@@ -61,14 +62,19 @@ impl Scene {
         let folder = self.repo().join("runtimes/tiny");
         let mut definition = dist::write_definition(&folder, &spec, epoch, &stage).unwrap();
         dist::publish(&dist, &mut [&mut definition]).unwrap();
-        for platform in ["ubuntu-amd64", "ubuntu-arm64"] {
+        // One archive is in one file, the other in two.
+        for (platform, part_bytes_max) in [("ubuntu-amd64", u64::MAX), ("ubuntu-arm64", 400_000)] {
             let tree = tempfile::tempdir().unwrap();
             write_runtime(tree.path(), &spec);
             fs_err::write(tree.path().join("isolated/platform"), platform).unwrap();
             let platform = platform.parse().unwrap();
-            let built = dist::write_runtime(tree.path(), &spec, platform, (epoch, &stage));
-            let mut built = built.unwrap();
-            dist::publish(&dist, &mut [&mut built.archive, &mut built.index]).unwrap();
+            let into = dist::Into { dist: &stage, epoch, part_bytes_max };
+            let mut built = dist::write_runtime(tree.path(), &spec, platform, &into).unwrap();
+            let mut files: Vec<_> = built.parts.iter_mut().chain([&mut built.index]).collect();
+            if files.len() == 1 {
+                files.push(&mut built.archive);
+            }
+            dist::publish(&dist, &mut files).unwrap();
         }
     }
 
@@ -121,7 +127,7 @@ impl Scene {
 
     fn assert_uploaded_once(&self, case: &str) {
         let uploads = self.server.completed_uploads();
-        assert_eq!(uploads.len(), 7, "{case}: {uploads:?}");
+        assert_eq!(uploads.len(), 8, "{case}: {uploads:?}");
         assert!(uploads.values().all(|times| *times == 1), "{case}: {uploads:?}");
     }
 }
@@ -193,13 +199,14 @@ fn a_tag_becomes_a_release_and_an_entry_that_can_be_fetched() {
             "2. upload tiny-1.0.0-ubuntu-amd64.files.json",
             "3. upload tiny-1.0.0-ubuntu-amd64.tar.gz",
             "4. upload tiny-1.0.0-ubuntu-arm64.files.json",
-            "5. upload tiny-1.0.0-ubuntu-arm64.tar.gz",
-            "6. upload tiny-1.0.0.release.json",
-            "7. upload tiny-1.0.0.tar.gz",
-            "8. upload SHA256SUMS",
-            "9. compare the digests of 7 files with what the forge has",
-            "10. publish the release `tiny@1.0.0`",
-            "11. add tiny@1.0.0 to registry.json on `main` of origin",
+            "5. upload tiny-1.0.0-ubuntu-arm64.tar.gz.part01",
+            "6. upload tiny-1.0.0-ubuntu-arm64.tar.gz.part02",
+            "7. upload tiny-1.0.0.release.json",
+            "8. upload tiny-1.0.0.tar.gz",
+            "9. upload SHA256SUMS",
+            "10. compare the digests of 8 files with what the forge has",
+            "11. publish the release `tiny@1.0.0`",
+            "12. add tiny@1.0.0 to registry.json on `main` of origin",
         ]
     );
     assert_eq!(scene.server.releases(), []);
@@ -209,7 +216,7 @@ fn a_tag_becomes_a_release_and_an_entry_that_can_be_fetched() {
     let done = scene.publish(&[TAG, "--json"]);
     assert_eq!(done.status, Some(0), "{done:?}");
     let told: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();
-    assert_eq!(told["uploaded"].as_array().unwrap().len(), 7);
+    assert_eq!(told["uploaded"].as_array().unwrap().len(), 8);
     assert_eq!(told["registry"]["state"], "changed");
     scene.assert_uploaded_once("at once");
 
@@ -221,7 +228,10 @@ fn a_tag_becomes_a_release_and_an_entry_that_can_be_fetched() {
     let release = registry.get(&spec).unwrap();
     assert_eq!(release.artifacts.len(), 2);
     for artifact in release.artifacts.values() {
-        let bytes = fetcher.read_all(&artifact.url.resolve(&url), 1 << 24).unwrap();
+        let parts: Vec<_> = artifact.parts.iter().map(|part| &part.url).collect();
+        let files = if parts.is_empty() { vec![&artifact.url] } else { parts };
+        let read = |file: &UrlReference| fetcher.read_all(&file.resolve(&url), 1 << 24).unwrap();
+        let bytes: Vec<u8> = files.into_iter().flat_map(read).collect();
         assert_eq!(Digest::from_bytes(Sha256::digest(&bytes).into()), artifact.digest);
         assert_eq!(bytes.len() as u64, artifact.size_bytes);
     }
@@ -311,7 +321,7 @@ fn killed_at_every_request_it_comes_to_the_same_end() {
     // Only what changes something divides one moment from the next.
     let changing: Vec<usize> =
         (0..requests.len()).filter(|number| requests[*number].method != "GET").collect();
-    assert_eq!(changing.len(), 9);
+    assert_eq!(changing.len(), 10);
     for number in changing {
         for fault in [Fault::HoldBefore, Fault::HoldAfter] {
             let case = format!("{fault:?} of request {number}");
@@ -330,7 +340,7 @@ fn killed_at_every_request_it_comes_to_the_same_end() {
             assert_eq!(digests(&release), digests(&entry(&whole)), "{case}");
             let releases = scene.server.releases();
             assert!(releases.len() == 1 && !releases[0].draft, "{case}: {releases:?}");
-            assert_eq!(releases[0].assets.len(), 7, "{case}");
+            assert_eq!(releases[0].assets.len(), 8, "{case}");
             assert_in_no_file(scene.dir.path());
         }
     }
