@@ -1,5 +1,6 @@
 //! Measurements beside the tools that people would use instead, all in one run.
 
+pub mod list;
 pub mod pack;
 pub mod start;
 pub mod unpack;

@@ -36,6 +36,7 @@ enum What {
     Unpack,
     Start,
     Validate,
+    List,
 }
 
 /// Measures.
@@ -52,6 +53,13 @@ pub(crate) fn run(args: &Args, repo: &Path) -> Result<ExitStatus, Failure> {
     if wanted(What::Validate) {
         eprintln!("measuring validate, {} rounds; the shell's way takes longest", args.rounds);
         show(bench::validate::run(&setting))?;
+    }
+    let rnx = std::env::current_exe()
+        .map_err(|error| Failure::new(ExitStatus::Host, &error))?
+        .with_file_name("rnx");
+    if wanted(What::List) {
+        let setting = Setting { rounds: args.rounds * 4, ..setting.clone() };
+        show(bench::list::run(&rnx, &setting))?;
     }
     if !(wanted(What::Pack) || wanted(What::Unpack) || wanted(What::Start)) {
         return Ok(ExitStatus::Done);
@@ -71,9 +79,6 @@ pub(crate) fn run(args: &Args, repo: &Path) -> Result<ExitStatus, Failure> {
         show(bench::unpack::run(&archive, threads, &setting))?;
     }
     if wanted(What::Start) {
-        let rnx = std::env::current_exe()
-            .map_err(|error| Failure::new(ExitStatus::Host, &error))?
-            .with_file_name("rnx");
         let setting = Setting { rounds: args.rounds * 20, ..setting };
         show(bench::start::run(&rnx, &tree, &setting))?;
     }
