@@ -21,6 +21,7 @@ mod search;
 mod update;
 mod verify;
 
+use std::panic::UnwindSafe;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -31,7 +32,7 @@ use crate::cli::context::Context;
 
 /// Find, install, verify and remove Joblet runtimes, and run jobs in them
 #[derive(Debug, Parser)]
-#[command(name = "rnx", version, max_term_width = 100)]
+#[command(name = "rnx", version, max_term_width = 100, after_help = exit_statuses())]
 struct Cli {
     #[command(flatten)]
     global: Global,
@@ -59,8 +60,7 @@ enum Command {
     #[command(subcommand)]
     Registry(registry::Command),
     Completions(completions::Args),
-    /// Print the manual page
-    Man,
+    Man(completions::Man),
 }
 
 /// Find, install, verify and remove runtimes
@@ -82,13 +82,33 @@ enum Runtime {
 
 /// Runs the command line of this process.
 pub(crate) fn main() -> ExitCode {
-    match run(Cli::parse()) {
+    guarded(|| match run(Cli::parse()) {
         Ok(code) => code,
         Err(failure) => {
             eprint!("{}", render::shown_lines(&failure.to_string()));
             failure.status.into()
         }
-    }
+    })
+}
+
+/// A panic is a bug, and ends with its status rather than with that of a failure.
+fn guarded(work: impl FnOnce() -> ExitCode + UnwindSafe) -> ExitCode {
+    std::panic::catch_unwind(work).unwrap_or_else(|_told_by_the_hook| {
+        eprintln!("error: this is a bug of rnx; please tell its maintainers what you typed");
+        ExitStatus::Bug.into()
+    })
+}
+
+/// The end of the help: what statuses mean, and where more is said.
+fn exit_statuses() -> String {
+    let lines = ExitStatus::ALL
+        .map(|status| format!("  {:>2}  {}\n", status as u8, status.meaning()))
+        .concat();
+    format!(
+        "Exit status:\n{lines}\
+         `rnx job run` ends with the job's own status instead; its help lists the others.\n\n\
+         Configuration: ~/.rnx/config.yaml, then /etc/joblet/config.yaml. Colours: NO_COLOR turns them off."
+    )
 }
 
 fn run(cli: Cli) -> Result<ExitCode, Failure> {
@@ -100,7 +120,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Registry(command) => registry::run(&command, &Context::new(global, None)?)?,
         Command::Runtime(command) => runtime(&command, global)?,
         Command::Completions(args) => completions::run(&args, Cli::command())?,
-        Command::Man => completions::man(Cli::command())?,
+        Command::Man(args) => completions::man(&args, Cli::command())?,
     };
     Ok(status.into())
 }
@@ -119,5 +139,21 @@ fn runtime(command: &Runtime, global: &Global) -> Result<ExitStatus, Failure> {
         Runtime::Import(args) => export::import(args, &Context::new(global, None)?),
         Runtime::Verify(args) => verify::run(args, &Context::new(global, None)?),
         Runtime::Path(args) => path::run(args, global),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_has_the_status_of_a_bug() {
+        let code = guarded(|| panic!("on purpose"));
+        assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::from(70)));
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
     }
 }

@@ -21,6 +21,34 @@ pub enum ExitStatus {
     Bug = 70,
 }
 
+impl ExitStatus {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Done,
+        Self::Findings,
+        Self::Usage,
+        Self::Network,
+        Self::Integrity,
+        Self::Host,
+        Self::Bug,
+    ];
+
+    /// Returns what a status means, for help texts.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Findings => {
+                "findings, or a failure that you can fix: no such runtime, not installed, no token"
+            }
+            Self::Usage => "wrong usage of the command line, or of the configuration",
+            Self::Network => "a server cannot be reached, or refuses",
+            Self::Integrity => "a digest, an archive or a registry is not what it should be",
+            Self::Host => "this host cannot: a missing kernel feature, space, or permission",
+            Self::Bug => "a bug of this program",
+        }
+    }
+}
+
 /// A command that failed: why, and what to do next.
 #[derive(Debug)]
 pub struct Failure {

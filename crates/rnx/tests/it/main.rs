@@ -3,6 +3,7 @@
 
 mod busybox;
 mod crash;
+mod exits;
 mod find;
 mod github;
 mod install;
