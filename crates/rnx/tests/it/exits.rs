@@ -10,6 +10,9 @@ use crate::rnx::Rnx;
 
 const ARCHIVE: &str = "demo-1.10.0-ubuntu-amd64.tar.gz";
 
+/// A status, the command that ends with it, and variables that it needs to.
+type Case = (i32, Vec<String>, &'static [(&'static str, &'static str)]);
+
 #[test]
 fn every_command_ends_with_the_documented_status() {
     let rnx = Rnx::new();
@@ -24,7 +27,7 @@ fn every_command_ends_with_the_documented_status() {
         let output = rnx.configured(&args).envs(vars.iter().copied()).output().unwrap();
         (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
     };
-    let mut cases: Vec<(i32, Vec<String>, &[(&str, &str)])> = vec![
+    let mut cases: Vec<Case> = vec![
         (0, words("runtime list"), &[]),
         (0, words("--version"), &[]),
         (0, words("runtime search cobol --registry ./registry"), &[]),
