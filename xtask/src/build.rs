@@ -2,6 +2,8 @@
 
 pub mod contract;
 pub mod describe;
+mod diagnosis;
+pub mod disk;
 pub mod dist;
 mod error;
 mod finish;
@@ -20,8 +22,10 @@ use std::time::{Duration, Instant};
 use rnx_sandbox::plan::SandboxPlan;
 use rnx_spec::artifact::SourceDateEpoch;
 use rnx_spec::lock::{Change, PlatformLock};
+use rnx_spec::manifest::Manifest;
 use rnx_spec::{Platform, RuntimeSpec};
 
+use self::disk::DiskLimit;
 use self::dist::{Written, WrittenArchive};
 use self::inputs::HostEnvironment;
 use self::plan::WorkFolder;
@@ -139,10 +143,9 @@ fn run(
         locked::enforce(section, (definition, platform), workshop, prepared, on)?;
     }
     on(Event::Step(format!("running {}", prepared.script)));
-    let limits = definition.manifest.limits;
     let chroot = prepared.chroot(&definition.manifest, platform, workshop, &[&prepared.script]);
-    let stop =
-        script::Stop { minutes_max: limits.build_minutes_max, interrupted: workshop.interrupted };
+    let disk = prepared.disk_limit(&definition.manifest);
+    let stop = stop(&definition.manifest, workshop, &disk);
     script::run(&chroot, &prepared.log, stop, &mut |line| on(Event::Line(line))).map_err(
         |source| match section {
             Some(section) => {
@@ -152,6 +155,12 @@ fn run(
         },
     )?;
     finish::finish(definition, platform, workshop, (prepared, packed), on)
+}
+
+/// Returns when a script of this runtime is stopped.
+fn stop<'a>(manifest: &Manifest, workshop: &Workshop<'a>, disk: &'a DiskLimit) -> script::Stop<'a> {
+    let minutes_max = manifest.limits.build_minutes_max;
+    script::Stop { minutes_max, disk, interrupted: workshop.interrupted }
 }
 
 /// A chroot to look around in; the build's work folder is locked as long as this lives.

@@ -36,6 +36,8 @@ pub struct Manifest {
     pub tests: Vec<RuntimeTest>,
     pub limits: Limits,
     pub network: BuildNetwork,
+    /// Packages whose versions differ between the platforms, each with the reason.
+    pub parity: BTreeMap<String, String>,
 }
 
 /// Which base rootfs a build starts from.
@@ -90,6 +92,8 @@ pub struct Limits {
     pub archive_bytes_max: Option<u64>,
     /// How long the setup script may take; 30 minutes by default.
     pub build_minutes_max: u64,
+    /// How much disk the chroot may take while the setup script runs; 32 GiB by default.
+    pub build_disk_bytes_max: u64,
 }
 
 /// The network that a setup script sees.

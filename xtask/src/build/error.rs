@@ -9,6 +9,7 @@ use rnx_spec::lock::Change;
 use rnx_spec::runtime_yml::{ParseRuntimeYmlError, WriteRuntimeYmlError};
 use rnx_spec::{Platform, RuntimeSpec};
 
+use super::diagnosis;
 use super::dist::WriteDistError;
 use super::inputs::ReadInputsError;
 use super::script::ScriptError;
@@ -133,6 +134,14 @@ impl BuildError {
         };
         failure.causes.insert(0, format!("failed to build {spec} for {platform}"));
         failure = self.explained(failure, spec, platform);
+        // Wherever it was met: what a script says of it was found already.
+        if failure.hints.is_empty()
+            && let Some(found) = diagnosis::diagnose(&failure.causes)
+            && found.status == ExitStatus::Host
+        {
+            failure.status = found.status;
+            failure = failure.hint(found.hint);
+        }
         if leaves_a_chroot { failure.hint(shell) } else { failure }
     }
 
@@ -141,9 +150,20 @@ impl BuildError {
         match self {
             Self::Script { log, source } => {
                 if let ScriptError::Failed { last_lines, .. }
-                | ScriptError::TooLong { last_lines, .. } = &**source
+                | ScriptError::TooLong { last_lines, .. }
+                | ScriptError::TooLarge { last_lines, .. } = &**source
                 {
+                    if let Some(found) = diagnosis::diagnose(last_lines) {
+                        failure.status = found.status;
+                        failure = failure.hint(found.hint);
+                    }
                     failure.causes.push(format!("the last lines were:{}", indented(last_lines)));
+                }
+                if let ScriptError::TooLong { .. } = &**source {
+                    failure = failure.hint("an honest build's time: `limits: {build_minutes: …}`");
+                }
+                if let ScriptError::TooLarge { .. } = &**source {
+                    failure = failure.hint("an honest build's size: `limits: {build_disk: …}`");
                 }
                 failure = failure.hint(format!("the whole log: {}", log.display()));
             }

@@ -66,10 +66,8 @@ pub(super) fn enforce(
         .chain(drifted.iter().map(String::as_str))
         .collect();
     let chroot = prepared.chroot(&definition.manifest, platform, workshop, &argv);
-    let stop = script::Stop {
-        minutes_max: definition.manifest.limits.build_minutes_max,
-        interrupted: workshop.interrupted,
-    };
+    let disk = prepared.disk_limit(&definition.manifest);
+    let stop = super::stop(&definition.manifest, workshop, &disk);
     script::run(&chroot, &prepared.log, stop, &mut |line| on(Event::Line(line)))
         .map_err(|source| explain(source, section, (definition, platform), workshop, prepared))
 }

@@ -8,6 +8,7 @@ use rnx_spec::manifest::{Manifest, Source};
 use rnx_spec::{Digest, Platform, RuntimeSpec};
 
 use super::contract::ScriptEnvironment;
+use super::disk::DiskLimit;
 use super::inputs::{self, EpochFrom};
 use super::plan::{self, ChrootInputs, HostFiles, WorkFolder};
 use super::{BuildError, Event, Workshop, stage, work_folder};
@@ -61,6 +62,14 @@ impl Prepared {
             },
         };
         plan::chroot(&inputs, argv)
+    }
+
+    /// Returns how much a script may fill.
+    pub(super) fn disk_limit(&self, manifest: &Manifest) -> DiskLimit {
+        DiskLimit {
+            folder: self.work.root.clone(),
+            bytes_max: manifest.limits.build_disk_bytes_max,
+        }
     }
 }
 

@@ -4,14 +4,16 @@ use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rnx_sandbox::plan::SandboxPlan;
-use rnx_sandbox::spawn::{Exit, SandboxError, Stdio, Stream, spawn};
+use rnx_sandbox::spawn::{Child, Exit, SandboxError, Stdio, Stream, spawn};
 use rustix::pipe::{PipeFlags, pipe_with};
+
+use super::disk::{self, DiskLimit};
 
 /// How many of the last lines a failure quotes.
 const LAST_LINES: usize = 20;
@@ -38,6 +40,10 @@ pub enum ScriptError {
     Failed { exit: Exit, last_lines: Vec<String> },
     #[error("the setup script took more than {minutes} minutes and was killed")]
     TooLong { minutes: u64, last_lines: Vec<String> },
+    #[error(
+        "the setup script filled {bytes} bytes of disk, over the limit of {bytes_max}, and was killed"
+    )]
+    TooLarge { bytes: u64, bytes_max: u64, last_lines: Vec<String> },
     #[error("interrupted")]
     Interrupted,
 }
@@ -46,6 +52,8 @@ pub enum ScriptError {
 #[derive(Debug, Clone, Copy)]
 pub struct Stop<'a> {
     pub minutes_max: u64,
+    /// What the script may fill.
+    pub disk: &'a DiskLimit,
     /// Becomes true when the person presses Ctrl-C.
     pub interrupted: &'a AtomicBool,
 }
@@ -65,52 +73,76 @@ pub fn run(
 
     let (sender, lines) = mpsc::sync_channel(256);
     let relay = thread::spawn(move || relay_lines(reader, &sender));
-    let deadline = Instant::now() + Duration::from_secs(stop.minutes_max * 60);
     let mut last_lines = VecDeque::new();
-    let stopped = loop {
-        match lines.recv_timeout(LOOK_EVERY) {
-            Ok(line) => {
-                log.line(&line).map_err(log_error)?;
-                on_line(&line);
-                if last_lines.len() == LAST_LINES {
-                    last_lines.pop_front();
-                }
-                last_lines.push_back(line);
-            }
-            // Every writer has closed the pipe.
-            Err(RecvTimeoutError::Disconnected) => break None,
-            // A daemon that the script left behind may hold the pipe: the script's own end counts.
-            Err(RecvTimeoutError::Timeout) => {
-                if child.try_wait().map_err(sandbox)?.is_some() {
-                    break None;
-                }
-            }
+    let mut take = |line: String| -> Result<(), ScriptError> {
+        log.line(&line).map_err(log_error)?;
+        on_line(&line);
+        if last_lines.len() == LAST_LINES {
+            last_lines.pop_front();
         }
-        if stop.interrupted.load(Ordering::Relaxed) {
-            break Some(ScriptError::Interrupted);
-        }
-        if Instant::now() > deadline {
-            let minutes = stop.minutes_max;
-            break Some(ScriptError::TooLong { minutes, last_lines: Vec::new() });
-        }
+        last_lines.push_back(line);
+        Ok(())
     };
+    let stopped =
+        disk::watched(stop.disk, |used| attend((&mut child, &lines), stop, used, &mut take))?;
     if stopped.is_some() {
         child.kill().map_err(sandbox)?;
     }
     let exit = child.wait().map_err(sandbox)?;
     for line in &lines {
-        log.line(&line).map_err(log_error)?;
-        last_lines.push_back(line);
+        take(line)?;
     }
     drop(relay.join());
-    let last_lines = last_lines.into_iter().rev().take(LAST_LINES).rev().collect();
+    let last_lines = last_lines.into();
     match (stopped, exit) {
-        (Some(ScriptError::TooLong { minutes, .. }), _) => {
-            Err(ScriptError::TooLong { minutes, last_lines })
+        (Some(Stopped::TooLong), _) => {
+            Err(ScriptError::TooLong { minutes: stop.minutes_max, last_lines })
         }
-        (Some(error), _) => Err(error),
+        (Some(Stopped::TooLarge { bytes }), _) => {
+            Err(ScriptError::TooLarge { bytes, bytes_max: stop.disk.bytes_max, last_lines })
+        }
+        (Some(Stopped::Interrupted), _) => Err(ScriptError::Interrupted),
         (None, Exit::Code(0)) => Ok(()),
         (None, exit) => Err(ScriptError::Failed { exit, last_lines }),
+    }
+}
+
+/// Why a script was stopped.
+enum Stopped {
+    TooLong,
+    TooLarge { bytes: u64 },
+    Interrupted,
+}
+
+/// Hands lines on until the script has ended, or has to be stopped.
+fn attend(
+    (child, lines): (&mut Child, &mpsc::Receiver<String>),
+    stop: Stop<'_>,
+    used: &AtomicU64,
+    take: &mut dyn FnMut(String) -> Result<(), ScriptError>,
+) -> Result<Option<Stopped>, ScriptError> {
+    let deadline = Instant::now() + Duration::from_secs(stop.minutes_max * 60);
+    loop {
+        match lines.recv_timeout(LOOK_EVERY) {
+            Ok(line) => take(line)?,
+            // Every writer has closed the pipe.
+            Err(RecvTimeoutError::Disconnected) => return Ok(None),
+            // A daemon that the script left behind may hold the pipe: the script's own end counts.
+            Err(RecvTimeoutError::Timeout) => {
+                let ended = child.try_wait().map_err(|source| ScriptError::Sandbox { source })?;
+                if ended.is_some() {
+                    return Ok(None);
+                }
+            }
+        }
+        let bytes = used.load(Ordering::Relaxed);
+        if stop.interrupted.load(Ordering::Relaxed) {
+            return Ok(Some(Stopped::Interrupted));
+        } else if Instant::now() > deadline {
+            return Ok(Some(Stopped::TooLong));
+        } else if bytes > stop.disk.bytes_max {
+            return Ok(Some(Stopped::TooLarge { bytes }));
+        }
     }
 }
 

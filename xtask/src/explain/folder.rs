@@ -62,6 +62,20 @@ pub(super) const TABLE: &[Explanation] = &[
         good: "base: debian-bookworm",
     },
     Explanation {
+        code: codes::VERSIONS_DIFFER,
+        title: "a package has other versions on other platforms",
+        text: "The same `name@version` is the same software everywhere. `versions.lock` says otherwise of a package that is in the tree on two platforms: lock the older platform again (`cargo xtask lock NAME --platform PLATFORM`), or say why in the manifest's `parity`. Rebuilds of the distro's own (`+b1`) are not compared, and neither are platforms with different bases.",
+        bad: "# versions.lock: numpy 1.26.2 on ubuntu-amd64, 1.26.4 on ubuntu-arm64",
+        good: "parity: {numpy: the last version with wheels for arm64}",
+    },
+    Explanation {
+        code: codes::LOCK_UNREADABLE,
+        title: "`versions.lock` cannot be read",
+        text: "The file is written by `cargo xtask lock NAME`, and not by hand. After a merge that went wrong, delete it and lock the platforms again.",
+        bad: "",
+        good: "",
+    },
+    Explanation {
         code: codes::NO_SCRIPTS,
         title: "no setup script",
         text: "A definition is built by `setup.sh`, or by a `setup-<platform>.sh` for each platform. Without one it can be listed but not built, so this is a warning.",

@@ -251,6 +251,13 @@ pub(super) const TABLE: &[Explanation] = &[
         good: "limits: {unpacked: 1536 MiB}",
     },
     Explanation {
+        code: codes::PARITY_WITHOUT_REASON,
+        title: "a difference between platforms without a reason",
+        text: "`parity` names packages that have another version on another platform, each with the reason: whoever chooses between platforms has to know it.",
+        bad: "parity: {openssl: \"\"}",
+        good: "parity: {openssl: the arm64 archive is a rebuild ahead}",
+    },
+    Explanation {
         code: codes::NETWORK_INVALID,
         title: "`network` is neither `host` nor `none`",
         text: "It says what a setup script can reach.",

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use rnx_sandbox::limits::Limits;
 use rnx_sandbox::plan::{Access, Identity, Network, Privileges, Process, Root, SandboxPlan, Step};
+use xtask::build::disk::DiskLimit;
 use xtask::build::script::{self, ScriptError, Stop};
 
 use crate::bases::scene::{self, Member, Ran, Scene, needs_program, needs_ranges};
@@ -369,14 +370,15 @@ fn a_script_that_takes_too_long_is_killed() {
     };
     let folder = tempfile::tempdir().unwrap();
     let interrupted = AtomicBool::new(false);
-    let stop = Stop { minutes_max: 0, interrupted: &interrupted };
+    let disk = DiskLimit { folder: folder.path().to_owned(), bytes_max: u64::MAX };
+    let stop = Stop { minutes_max: 0, disk: &disk, interrupted: &interrupted };
     let ended = script::run(&plan, &folder.path().join("log"), stop, &mut |_line| {});
     assert!(matches!(ended, Err(ScriptError::TooLong { minutes: 0, .. })), "{ended:?}");
     assert!(!is_running("sleep\x0076546"));
 }
 
 /// Whether a process with this in its command line (words end in NUL) runs on this machine.
-fn is_running(words: &str) -> bool {
+pub(crate) fn is_running(words: &str) -> bool {
     fs_err::read_dir("/proc").unwrap().flatten().any(|entry| {
         // Processes come and go while the folder is read.
         fs_err::read(entry.path().join("cmdline"))

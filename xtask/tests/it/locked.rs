@@ -106,6 +106,14 @@ impl Bench {
         fs_err::write(archive.join("Packages"), index).unwrap();
     }
 
+    /// Replaces the package's name in the setup script.
+    pub(crate) fn install_instead(&self, package: &str) {
+        let setup = self.definition().join("setup.sh");
+        let text = fs_err::read_to_string(&setup).unwrap();
+        let install = format!("install {package}\n");
+        fs_err::write(&setup, text.replace("install rnx-tool\n", &install)).unwrap();
+    }
+
     pub(crate) fn xtask(&self, args: &[&str]) -> Ran {
         ran(&mut self.scene.command(args))
     }

@@ -16,6 +16,7 @@ mod new;
 mod publish;
 mod registry_races;
 mod release;
+mod robust;
 mod sbom;
 mod schema;
 mod sources;

@@ -41,6 +41,7 @@ pub const TEST_STDOUT_INVALID: Code = Code(162);
 pub const TEST_OPTION_INVALID: Code = Code(163);
 pub const LIMIT_INVALID: Code = Code(170);
 pub const NETWORK_INVALID: Code = Code(171);
+pub const PARITY_WITHOUT_REASON: Code = Code(180);
 
 // The folder.
 pub const NAME_IS_NOT_FOLDER: Code = Code(201);
@@ -51,6 +52,8 @@ pub const MANIFEST_TOO_LARGE: Code = Code(205);
 pub const MANIFEST_OUTSIDE: Code = Code(206);
 pub const NAME_TAKEN: Code = Code(207);
 pub const BASE_UNKNOWN: Code = Code(208);
+pub const VERSIONS_DIFFER: Code = Code(209);
+pub const LOCK_UNREADABLE: Code = Code(210);
 pub const NO_SCRIPTS: Code = Code(220);
 pub const PLATFORM_SCRIPT_MISSING: Code = Code(221);
 pub const SCRIPT_NOT_EXECUTABLE: Code = Code(222);

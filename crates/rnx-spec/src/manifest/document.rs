@@ -53,6 +53,9 @@ pub(super) struct ManifestDocument {
     tests: Option<Vec<TestDocument>>,
     limits: Option<LimitsDocument>,
     network: Option<NetworkDocument>,
+    /// Packages whose versions differ between the platforms, each with the reason.
+    #[schemars(extend("additionalProperties" = {"type": "string", "pattern": "\\S"}))]
+    parity: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -155,6 +158,8 @@ struct LimitsDocument {
     /// How many minutes the setup script may take; 30 by default.
     #[schemars(range(min = 1, max = 1440))]
     build_minutes: Option<u64>,
+    /// How much disk the build may take while the setup script runs; 32 GiB by default.
+    build_disk: Option<SizeDocument>,
 }
 
 #[derive(Deserialize, JsonSchema)]

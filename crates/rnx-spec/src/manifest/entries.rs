@@ -14,7 +14,7 @@ const SOURCE_KEYS: [&str; 5] = ["url", "sha256", "size_bytes", "file", "platform
 const TEST_KEYS: [&str; 6] = ["name", "run", "stdout", "status", "needs", "timeout_s"];
 /// JSON's integers are exact up to here.
 const SOURCE_BYTES_MAX: u64 = (1 << 53) - 1;
-const LIMIT_KEYS: [&str; 3] = ["unpacked", "archive", "build_minutes"];
+const LIMIT_KEYS: [&str; 4] = ["unpacked", "archive", "build_minutes", "build_disk"];
 
 /// The seconds that a test may take if it does not say.
 const TEST_TIMEOUT_S: u64 = 300;
@@ -22,8 +22,12 @@ const TEST_TIMEOUT_S: u64 = 300;
 const REGEX_BYTES_MAX: usize = 1 << 20;
 
 /// The limits of a manifest that sets none.
-pub(super) const NO_LIMITS: Limits =
-    Limits { unpacked_bytes_max: None, archive_bytes_max: None, build_minutes_max: 30 };
+pub(super) const NO_LIMITS: Limits = Limits {
+    unpacked_bytes_max: None,
+    archive_bytes_max: None,
+    build_minutes_max: 30,
+    build_disk_bytes_max: 32 << 30,
+};
 
 pub(super) fn sources(report: &mut Report<'_>, node: &Node) -> Vec<Source> {
     let mut sources: Vec<Source> = Vec::new();
@@ -112,6 +116,19 @@ pub(super) fn environment(report: &mut Report<'_>, node: &Node) -> BTreeMap<Stri
         environment.insert(key.text.clone(), value);
     }
     environment
+}
+
+pub(super) fn parity(report: &mut Report<'_>, node: &Node) -> BTreeMap<String, String> {
+    let mut parity = BTreeMap::new();
+    for (key, node) in read::map(report, node, "`parity`").unwrap_or_default() {
+        let Some(reason) = read::text(report, node, &format!("`{}`", key.text)) else { continue };
+        if reason.trim().is_empty() {
+            let message = format!("`{}` is said to differ, and not why", key.text);
+            report.error(codes::PARITY_WITHOUT_REASON, &node.span, message);
+        }
+        parity.insert(key.text.clone(), reason);
+    }
+    parity
 }
 
 pub(super) fn tests(report: &mut Report<'_>, node: &Node) -> Vec<RuntimeTest> {
@@ -229,11 +246,12 @@ pub(super) fn limits(report: &mut Report<'_>, node: &Node) -> Limits {
     };
     let unpacked_bytes_max = size("unpacked");
     let archive_bytes_max = size("archive");
+    let build_disk_bytes_max = size("build_disk").unwrap_or(NO_LIMITS.build_disk_bytes_max);
     let build_minutes_max = get(map, "build_minutes")
         .and_then(|node| read::integer(report, node, "`build_minutes`", 1..=1440))
         .unwrap_or(NO_LIMITS.build_minutes_max);
     refuse_unknown(report, map, &LIMIT_KEYS);
-    Limits { unpacked_bytes_max, archive_bytes_max, build_minutes_max }
+    Limits { unpacked_bytes_max, archive_bytes_max, build_minutes_max, build_disk_bytes_max }
 }
 
 fn get<'n>(map: &'n [(Key, Node)], name: &str) -> Option<&'n Node> {

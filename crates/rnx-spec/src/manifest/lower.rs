@@ -11,7 +11,7 @@ use crate::version::ParseVersionError;
 use crate::{Distro, Platform, RuntimeName, SourceUrl, Version};
 
 /// The keys that mean something; all others are the author's own.
-pub(super) const KEYS: [&str; 14] = [
+pub(super) const KEYS: [&str; 15] = [
     "name",
     "version",
     "description",
@@ -26,6 +26,7 @@ pub(super) const KEYS: [&str; 14] = [
     "tests",
     "limits",
     "network",
+    "parity",
 ];
 const REQUIRED: [&str; 4] = ["name", "version", "description", "platforms"];
 
@@ -83,6 +84,7 @@ struct Draft {
     tests: Vec<super::RuntimeTest>,
     limits: Option<Limits>,
     network: Option<BuildNetwork>,
+    parity: BTreeMap<String, String>,
 }
 
 impl Draft {
@@ -102,6 +104,7 @@ impl Draft {
             "tests" => self.tests = entries::tests(report, node),
             "limits" => self.limits = Some(entries::limits(report, node)),
             "network" => self.network = network(report, node),
+            "parity" => self.parity = entries::parity(report, node),
             _ => {}
         }
     }
@@ -158,6 +161,7 @@ impl Draft {
             tests: self.tests,
             limits: self.limits.unwrap_or(entries::NO_LIMITS),
             network: self.network.unwrap_or(BuildNetwork::Host),
+            parity: self.parity,
         })
     }
 }
