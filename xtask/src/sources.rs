@@ -101,7 +101,7 @@ pub fn fetch(
         match blob::add(&fetcher, &request, blobs, progress) {
             Ok(path) => return Ok(path),
             Err(error @ (AddBlobError::Open { .. } | AddBlobError::Read { .. })) => {
-                tried.push(error)
+                tried.push(error);
             }
             Err(error) => return Err(FetchSourceError::of(source, error)),
         }

@@ -105,10 +105,14 @@ pub(crate) fn rendered(
         line(&"packages: not known of both, since one has no SBOM");
     } else {
         line(&format!("packages: {} changed", packages.len()));
-        packages.iter().for_each(|change| line(&format!("  {change}")));
+        for change in packages {
+            line(&format!("  {change}"));
+        }
     }
     line(&format!("files: {} changed", files.len()));
-    files.iter().take(files_max).for_each(|change| line(&format!("  {change}")));
+    for change in files.iter().take(files_max) {
+        line(&format!("  {change}"));
+    }
     if files.len() > files_max {
         line(&format!("  and {} more (`--files` lists all)", files.len() - files_max));
     }

@@ -131,7 +131,7 @@ fn merge(args: &Merge) -> Result<ExitStatus, Failure> {
     let text = registry::write(&merged);
     match &args.output {
         Some(path) => {
-            fs_err::write(path, text).map_err(|error| Failure::new(ExitStatus::Host, &error))?
+            fs_err::write(path, text).map_err(|error| Failure::new(ExitStatus::Host, &error))?;
         }
         None => print!("{text}"),
     }
