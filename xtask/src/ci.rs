@@ -92,6 +92,7 @@ pub fn checks(xtask: &str) -> Vec<Check> {
             absent: Absent::Skip("cargo-deny is not installed; the workflow runs it"),
             ..check("deny", &["cargo-deny", "check", "licenses", "bans", "sources"])
         },
+        script("github", GITHUB),
         check("try", &[xtask, "try", "python-3.11"]),
         script("reproduce", REPRODUCE),
         script("ordinary", ORDINARY),
@@ -104,6 +105,15 @@ target/python/bin/check-jsonschema --builtin-schema vendor.github-workflows .git
 const SHELLCHECK: &str = "git ls-files -z '*.sh' .ci/run 'runtimes/lib/tests/*' | xargs -0 shellcheck --external-sources";
 
 const SHFMT: &str = "git ls-files -z '*.sh' .ci/run 'runtimes/lib/tests/*' | xargs -0 shfmt -d";
+
+/// Publishes by GitHub's own document and against its recorded answers, where the npm registry can be reached.
+const GITHUB: &str = r#"status=0
+"$1" peer github || status=$?
+case $status in
+  0) JOBLET_PEERS=1 cargo test --locked --features xtask/github --workspace --test it peer:: ;;
+  3) echo "skipped: github (the npm registry cannot be reached)" ;;
+  *) exit "$status" ;;
+esac"#;
 
 /// Builds what `try` built again, from another folder, and compares the digests.
 const REPRODUCE: &str = r#"other=$(mktemp -d)

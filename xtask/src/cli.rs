@@ -12,6 +12,7 @@ mod doctor;
 mod explain;
 mod lock;
 mod new;
+mod peer;
 mod plan;
 mod progress;
 mod publish;
@@ -69,6 +70,7 @@ enum Command {
     /// Print the manual page
     Man,
     New(new::Args),
+    Peer(peer::Args),
     Plan(plan::Args),
     Publish(publish::Args),
     Registry(registry::Args),
@@ -110,6 +112,7 @@ fn run(cli: &Cli) -> Result<ExitStatus, Failure> {
         Command::Completions(args) => Ok(completions::run(args, Cli::command())),
         Command::Explain(args) => explain::run(args),
         Command::New(args) => new::run(args, &cli.global),
+        Command::Peer(args) => peer::run(args, &repo(&cli.global)?),
         Command::Lock(args) => lock::run(args, &repo(&cli.global)?),
         Command::Plan(args) => plan::run(args, &repo(&cli.global)?),
         Command::Publish(args) => publish::run(args, &repo(&cli.global)?),

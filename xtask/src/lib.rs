@@ -14,6 +14,7 @@ pub mod git;
 pub mod host;
 pub mod local_registry;
 pub mod lock;
+pub mod peer;
 pub mod release;
 pub mod rootfs;
 pub mod runtime_tests;

@@ -5,6 +5,7 @@
 
 mod faults;
 mod releases;
+pub mod replay;
 mod repository;
 mod serve;
 mod wire;

@@ -250,8 +250,13 @@ impl Forge for GitHub {
 
     fn releases(&mut self, tag: &Tag) -> Result<Vec<RemoteRelease>, ForgeError> {
         let doing = "list the releases";
-        // Asking for a tag's release would hide its draft.
-        let all = self.list(doing, "/releases")?;
+        let by_tag = format!("/releases/tags/{}", encoded(&tag.to_string()));
+        let all = match self.call(doing, Method::GET, &by_tag, None) {
+            Ok(published) => vec![published.parsed(doing)?],
+            // Asking by tag hides drafts.
+            Err(ForgeError::Answered { status: 404, .. }) => self.list(doing, "/releases")?,
+            Err(error) => return Err(error),
+        };
         let mut found = Vec::new();
         for value in all.into_iter().filter(|value| value["tag_name"] == *tag.to_string()) {
             let release: ReleaseJson = parsed(doing, value)?;

@@ -150,7 +150,8 @@ fn whatever_goes_wrong_once_the_end_is_the_same() {
     let requests = [
         ("GET", "git/ref/tags"),
         ("GET", "git/tags"),
-        ("GET", "releases"),
+        ("GET", "releases/tags"),
+        ("GET", "runtimes/releases"),
         ("POST", "runtimes/releases"),
         ("POST", "/assets"),
         ("GET", "/assets"),

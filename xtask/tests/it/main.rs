@@ -13,6 +13,8 @@ mod lock;
 mod locked;
 mod new;
 #[cfg(feature = "github")]
+mod peer;
+#[cfg(feature = "github")]
 mod publish;
 mod registry_races;
 mod release;

@@ -45,17 +45,26 @@ impl GitHub {
 
     /// Lets a branch be at `commit`, whether or not there was one; what it had is not kept.
     pub fn set_branch(&self, branch: &str, commit: &str) -> Result<(), ForgeError> {
+        match self.create_branch(branch, commit) {
+            // GitHub's answer for one that exists.
+            Err(ForgeError::Answered { status: 422, .. }) => self.move_branch(branch, commit),
+            other => other,
+        }
+    }
+
+    /// Makes a branch.
+    pub fn create_branch(&self, branch: &str, commit: &str) -> Result<(), ForgeError> {
         let doing = format!("make the branch `{branch}`");
         let body = json!({"ref": format!("refs/heads/{branch}"), "sha": commit});
-        match self.call(&doing, Method::POST, "/git/refs", Some(&body)) {
-            // GitHub's answer for one that exists.
-            Err(ForgeError::Answered { status: 422, .. }) => {
-                let path = format!("/git/refs/{}", encoded(&format!("heads/{branch}")));
-                let body = json!({"sha": commit, "force": true});
-                self.call(&doing, Method::PATCH, &path, Some(&body)).map(drop)
-            }
-            other => other.map(drop),
-        }
+        self.call(&doing, Method::POST, "/git/refs", Some(&body)).map(drop)
+    }
+
+    /// Moves a branch, backwards too.
+    pub fn move_branch(&self, branch: &str, commit: &str) -> Result<(), ForgeError> {
+        let doing = format!("move the branch `{branch}`");
+        let path = format!("/git/refs/{}", encoded(&format!("heads/{branch}")));
+        let body = json!({"sha": commit, "force": true});
+        self.call(&doing, Method::PATCH, &path, Some(&body)).map(drop)
     }
 
     /// Deletes a branch.

@@ -1,7 +1,7 @@
 //! Files on their way to GitHub and back: streamed, hashed on the way, and given up when nothing moves.
 
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -62,7 +62,8 @@ impl GitHub {
         }
         let request = self
             .request(Method::POST, &format!("{place}?name={}", encoded(&file.name)))
-            .header(header::CONTENT_TYPE, content_type(&file.name))
+            // The only type that GitHub documents.
+            .header(header::CONTENT_TYPE, "application/octet-stream")
             .header(header::CONTENT_LENGTH, file.size_bytes);
         let (body, reading) = match &file.content {
             Content::Bytes(bytes) => (OctoBody::from(bytes.clone()), None),
@@ -201,15 +202,6 @@ fn read_chunks(expected: &Expected, chunks: &Sender<io::Result<Bytes>>) -> Resul
         chunks.blocking_send(Ok(last)).ok();
     }
     Ok(())
-}
-
-/// Browsers and proxies look at it; GitHub stores it.
-fn content_type(name: &str) -> &'static str {
-    match Path::new(name).extension().and_then(|extension| extension.to_str()) {
-        Some("gz") => "application/gzip",
-        Some("json") => "application/json",
-        _ => "application/octet-stream",
-    }
 }
 
 fn unreachable(doing: &str, error: &dyn std::error::Error) -> ForgeError {
