@@ -2,6 +2,7 @@
 
 pub mod fix;
 mod folder;
+mod parity;
 mod scripts;
 mod shell;
 
@@ -16,6 +17,7 @@ use rnx_spec::manifest::{self, Manifest};
 use rnx_spec::{RuntimeName, Version};
 
 use crate::definitions::{self, ListDefinitionsError, RUNTIMES};
+use crate::lock::{self, LockFileError};
 use crate::validate::scripts::Script;
 pub use crate::validate::shell::SyntaxCache;
 
@@ -159,9 +161,25 @@ fn read(repo: &Path, folder: &str, bases: Option<&Bases>) -> Read {
         findings.extend(folder::check(folder, &manifest_text, manifest, &names));
         findings
             .extend(bases.and_then(|bases| folder::check_base(&manifest_text, manifest, bases)));
+        match lock::read(&dir) {
+            Ok(lock) => findings.extend(parity::check(&manifest_text, manifest, &lock)),
+            Err(error) => findings.push(lock_unreadable(&error)),
+        }
     }
     let folder = folder.to_owned();
     Read { folder, manifest_text, manifest: parsed.value, findings, scripts }
+}
+
+fn lock_unreadable(error: &LockFileError) -> Diagnostic {
+    let why = std::error::Error::source(error).map_or_else(String::new, |why| format!(": {why}"));
+    Diagnostic {
+        code: codes::LOCK_UNREADABLE,
+        severity: Severity::Error,
+        message: format!("`versions.lock` cannot be read{why}"),
+        span: None,
+        help: Some("delete it, and lock each platform again: `cargo xtask lock NAME`".to_owned()),
+        fix: None,
+    }
 }
 
 /// Two folders cannot hold runtimes of one name: the registry has one entry for it.

@@ -1,6 +1,9 @@
 //! `versions.lock`, the whole way through the command line.
 
-use rnx_spec::lock;
+use rnx_spec::lock::{
+    self, DistroFormat, DistroPackage, LanguageKind, LanguagePackage, LockFile, LockedBase,
+    PlatformLock,
+};
 
 use crate::build::{GOOD, GOOD_TEST, Workshop, platform};
 
@@ -61,4 +64,75 @@ fn a_lock_is_written_checked_and_told_apart() {
     let newer = workshop.build();
     assert_eq!(newer.status.code(), Some(1), "{newer:?}");
     assert!(newer.stderr_text().contains("format 7, and this program knows format 1"), "{newer:?}");
+}
+
+/// One platform's section with a distro package and a Python package in the tree.
+fn section(os: &str, deb: &str, python: &str) -> PlatformLock {
+    let digest = "0".repeat(64).parse().unwrap();
+    PlatformLock {
+        base: LockedBase {
+            name: "base".to_owned(),
+            os: os.to_owned(),
+            os_version: "12".to_owned(),
+            digest,
+        },
+        sources: Vec::new(),
+        distro: vec![DistroPackage {
+            name: "openssl".to_owned(),
+            arch: "any".to_owned(),
+            version: deb.to_owned(),
+            format: DistroFormat::Deb,
+            in_tree: true,
+            sha256: None,
+        }],
+        language: vec![LanguagePackage {
+            kind: LanguageKind::Pypi,
+            name: "numpy".to_owned(),
+            path: "isolated/numpy.dist-info".to_owned(),
+            version: python.to_owned(),
+            sha256: digest,
+            download: None,
+        }],
+    }
+}
+
+#[test]
+fn platforms_carry_the_same_versions_or_the_manifest_says_why() {
+    let scene = crate::bases::scene::Scene::new();
+    let folder = scene.repo().join("runtimes/a");
+    fs_err::create_dir(&folder).unwrap();
+    let manifest = "name: a\nversion: 1.0.0\ndescription: d\nbase: box\n\
+        platforms: [ubuntu-amd64, ubuntu-arm64, rhel-amd64]\n";
+    scene.define("box", "rootfs: {url: box.tar, sha256: \"0000000000000000000000000000000000000000000000000000000000000000\"}");
+    fs_err::write(folder.join("setup.sh"), "#!/bin/sh\n").unwrap();
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs_err::set_permissions(folder.join("setup.sh"), executable).unwrap();
+    let validate = |parity: &str, others: [PlatformLock; 2]| {
+        let [arm, rhel] = others;
+        let amd = section("debian", "3.0-1+b1", "1.26.2");
+        let names = ["ubuntu-amd64", "ubuntu-arm64", "rhel-amd64"].map(|n| n.parse().unwrap());
+        let platforms = names.into_iter().zip([amd, arm, rhel]).collect();
+        fs_err::write(folder.join("versions.lock"), lock::write(&LockFile { platforms })).unwrap();
+        fs_err::write(folder.join("manifest.yaml"), format!("{manifest}{parity}")).unwrap();
+        let ran = scene.xtask(&["validate", "--strict", "--format", "json"]);
+        (ran.status.code(), ran.stdout)
+    };
+    let rhel = || section("rhel", "9", "1.26.2");
+    // A rebuild of one architecture, and another distro, are no differences.
+    let (status, said) = validate("", [section("debian", "3.0-1+b7", "1.26.2"), rhel()]);
+    assert_eq!(status, Some(0), "{said}");
+    let arm = || section("debian", "3.0-2", "1.26.4");
+    let (status, said) = validate("", [arm(), rhel()]);
+    assert_eq!(status, Some(1), "{said}");
+    let message = "by versions.lock, 2 package(s) differ between `ubuntu-amd64` and `ubuntu-arm64`: numpy (1.26.2 and 1.26.4), openssl (3.0-1 and 3.0-2)";
+    assert!(said.contains("RT0209") && said.contains(message), "{said}");
+    let (status, said) = validate("parity: {NumPy: no wheel}\n", [arm(), rhel()]);
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains("1 package(s) differ"), "{said}");
+    let both = "parity: {numpy: no wheel, openssl: a build ahead}\n";
+    assert_eq!(validate(both, [arm(), rhel()]).0, Some(0));
+    let (status, said) =
+        validate("", [section("debian", "3.0-1", "1.26.2"), section("rhel", "9", "2.0")]);
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains("between `ubuntu-amd64` and `rhel-amd64`"), "{said}");
 }
