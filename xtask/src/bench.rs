@@ -1,7 +1,9 @@
 //! Measurements beside the tools that people would use instead, all in one run.
 
+pub mod install;
 pub mod list;
 pub mod pack;
+mod serve;
 pub mod start;
 pub mod unpack;
 pub mod validate;

@@ -115,7 +115,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
     let global = &cli.global;
     let status = match cli.command {
         Command::Job(job::Command::Run(args)) => {
-            return job::run(&args, |runtime, install| path::folder_of(runtime, install, global));
+            return job::run(&args, |runtime, install| path::of_job(runtime, install, global));
         }
         Command::Registry(command) => registry::run(&command, &Context::new(global, None)?)?,
         Command::Runtime(command) => runtime(&command, global)?,

@@ -22,6 +22,7 @@ pub mod remove;
 pub mod repair;
 pub mod resolve;
 pub mod run;
+pub mod shield;
 pub mod shown;
 pub mod upload;
 pub mod verify;

@@ -32,6 +32,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum What {
+    Install,
     Pack,
     Unpack,
     Start,
@@ -61,7 +62,8 @@ pub(crate) fn run(args: &Args, repo: &Path) -> Result<ExitStatus, Failure> {
         let setting = Setting { rounds: args.rounds * 4, ..setting.clone() };
         show(bench::list::run(&rnx, &setting))?;
     }
-    if !(wanted(What::Pack) || wanted(What::Unpack) || wanted(What::Start)) {
+    let of_tree = [What::Install, What::Pack, What::Unpack, What::Start];
+    if !of_tree.into_iter().any(wanted) {
         return Ok(ExitStatus::Done);
     }
     let archive = match &args.archive {
@@ -77,6 +79,9 @@ pub(crate) fn run(args: &Args, repo: &Path) -> Result<ExitStatus, Failure> {
     }
     if wanted(What::Unpack) {
         show(bench::unpack::run(&archive, threads, &setting))?;
+    }
+    if wanted(What::Install) {
+        show(bench::install::run(&rnx, &tree, &setting))?;
     }
     if wanted(What::Start) {
         let setting = Setting { rounds: args.rounds * 20, ..setting };

@@ -12,13 +12,14 @@ use std::time::Instant;
 use rnx::failure::{ExitStatus, Failure};
 use rnx::job::{self, JobRequest, Runtime};
 use rnx::run::{self, Ended, Finished, Running};
-use rnx::{gpu, in_use, upload};
+use rnx::{gpu, in_use, shield, upload};
 use rnx_sandbox::plan::SandboxPlan;
 use rnx_sandbox::spawn::Exit;
 use rnx_sandbox::terminal::CallersTerminal;
 
 pub(crate) use self::options::Args;
 use self::receipt::Course;
+use crate::cli::path::Found;
 
 /// As `timeout(1)` exits.
 const TIMED_OUT: u8 = 124;
@@ -29,19 +30,15 @@ pub(crate) enum Command {
     Run(Box<Args>),
 }
 
-/// Runs the job; an error is about what keeps it from running. `folder_of` finds a runtime, and installs it if its second
+/// Runs the job; an error is about what keeps it from running. `find` finds a runtime, and installs it if its second
 /// argument says so.
 pub(crate) fn run(
     args: &Args,
-    folder_of: impl Fn(&str, bool) -> Result<PathBuf, Failure>,
+    find: impl Fn(&str, bool) -> Result<Found, Failure>,
 ) -> Result<ExitCode, Failure> {
     // Before anything that takes time: until now the process list shows them.
     args.environment.hide_secrets()?;
-    let dir = if args.runtime.contains('/') {
-        PathBuf::from(&args.runtime)
-    } else {
-        folder_of(&args.runtime, args.install)?
-    };
+    let Found { dir, base } = find(&args.runtime, args.install)?;
     let runtime = run::load(&dir).map_err(|error| failure::load(&error))?;
     let request = request(args)?;
     for volume in &request.volumes {
@@ -49,8 +46,10 @@ pub(crate) fn run(
     }
     let around = run::look(&runtime, &|name| std::env::var_os(name))
         .map_err(|error| failure::load(&error))?;
-    let plan = job::plan(&runtime, &request, &around)
+    let mut plan = job::plan(&runtime, &request, &around)
         .map_err(|error| Failure::new(ExitStatus::Findings, &error))?;
+    let bases: Vec<PathBuf> = shield::base_of(&runtime.dir).into_iter().chain(base).collect();
+    shield::apply(&mut plan, &bases);
     if args.explain {
         explain(args, &request, &plan);
         return Ok(ExitCode::SUCCESS);

@@ -38,19 +38,33 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<ExitStatus, Failure> {
     render::print_bytes(&line).map(|()| ExitStatus::Done)
 }
 
-/// Returns the folder of the runtime that a job names; with `install`, one that is not there is installed.
-pub(crate) fn folder_of(runtime: &str, install: bool, global: &Global) -> Result<PathBuf, Failure> {
+/// The runtime of a job.
+pub(crate) struct Found {
+    pub(crate) dir: PathBuf,
+    /// The base folder of this user's installs, where there is one.
+    pub(crate) base: Option<PathBuf>,
+}
+
+/// Finds the runtime that a job names; with `install`, one that is not there is installed.
+pub(crate) fn of_job(runtime: &str, install: bool, global: &Global) -> Result<Found, Failure> {
+    let context = Context::new(global, None);
+    if runtime.contains('/') {
+        // A folder can be named by whoever has neither a home nor a base.
+        let base = context.ok().map(|context| context.layout.base().to_owned());
+        return Ok(Found { dir: PathBuf::from(runtime), base });
+    }
     let request: Request =
         runtime.parse().map_err(|error| Failure::new(ExitStatus::Usage, &error))?;
-    let context = Context::new(global, None)?;
+    let context = context?;
+    let base = Some(context.layout.base().to_owned());
     let request = context.config.expand(request);
     match list::find(&context.layout, &request) {
-        Ok(installed) => return Ok(installed.dir),
+        Ok(installed) => return Ok(Found { dir: installed.dir, base }),
         Err(FindError::NotInstalled { .. }) if install => install::missing(&request, &context)?,
         Err(error) => return Err(failure(&error)),
     }
     list::find(&context.layout, &request)
-        .map(|installed| installed.dir)
+        .map(|installed| Found { dir: installed.dir, base })
         .map_err(|error| failure(&error))
 }
 

@@ -131,3 +131,42 @@ fn what_a_job_runs_in_outlives_its_replacement() {
     rnx.run(&["runtime", "install", "busy"]);
     assert_eq!(rnx.layout(), whole);
 }
+
+#[test]
+fn a_job_never_writes_to_an_install_whatever_it_is_shown() {
+    let mut rnx = Rnx::new();
+    if !publish_busybox(&mut rnx, "busy@1.0.0") {
+        return;
+    }
+    rnx.run(&["runtime", "install", "busy"]);
+    let work = rnx.base.parent().unwrap().to_owned();
+    let base = rnx.base.file_name().unwrap().to_str().unwrap();
+    let link = rnx.home.path().join("another name");
+    std::os::unix::fs::symlink(&rnx.base, &link).unwrap();
+    let install = rnx.base.join("busy-1.0.0");
+    let volumes = [
+        format!("{}:/base", rnx.base.display()),
+        format!("{}:/link", link.display()),
+        format!("{}:/install", install.display()),
+        format!("{}:/above", rnx.home.path().display()),
+    ];
+    let above = rnx.base.strip_prefix(rnx.home.path()).unwrap().display();
+    let script = format!(
+        "for folder in /work/{base}/busy-1.0.0 /base/busy-1.0.0 /link/busy-1.0.0 /install /above/{above}/busy-1.0.0; do
+           /usr/bin/busybox grep -q busy \"$folder/runtime.yml\" || echo \"$folder is not there\"
+           (echo evil >\"$folder/runtime.yml\") && echo \"$folder is writable\"
+           /usr/bin/busybox chmod 777 \"$folder/isolated/usr/noise\" && echo \"$folder can be changed\"
+           /usr/bin/busybox rm -rf \"$folder/isolated\" && echo \"$folder can be emptied\"
+         done 2>/dev/null
+         echo fine >/work/fine && echo fine >/above/fine"
+    );
+    let mut command = rnx.command(&["job", "run", "--runtime", "busy"]);
+    for volume in &volumes {
+        command.args(["--volume", volume]);
+    }
+    command.args(["/usr/bin/busybox", "sh", "-c", &script]).current_dir(&work);
+    let shown = rnx.shown(&command.output().unwrap());
+    assert_eq!(shown, "status 0");
+    assert!(rnx.run(&["runtime", "verify"]).ends_with("status 0"));
+    assert!(work.join("fine").exists() && rnx.home.path().join("fine").exists());
+}
