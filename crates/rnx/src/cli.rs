@@ -3,6 +3,7 @@
 
 mod completions;
 mod context;
+mod doctor;
 mod export;
 mod failure;
 mod gc;
@@ -59,6 +60,7 @@ enum Command {
     Runtime(Runtime),
     #[command(subcommand)]
     Registry(registry::Command),
+    Doctor(doctor::Args),
     Completions(completions::Args),
     Man(completions::Man),
 }
@@ -119,6 +121,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         }
         Command::Registry(command) => registry::run(&command, &Context::new(global, None)?)?,
         Command::Runtime(command) => runtime(&command, global)?,
+        Command::Doctor(args) => doctor::run(&args, &Context::new(global, None)?)?,
         Command::Completions(args) => completions::run(&args, Cli::command())?,
         Command::Man(args) => completions::man(&args, Cli::command())?,
     };

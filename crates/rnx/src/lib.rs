@@ -5,6 +5,7 @@ pub mod alias;
 pub mod config;
 pub mod contents;
 pub mod credentials;
+pub mod doctor;
 pub mod export;
 pub mod failure;
 pub mod fixes;

@@ -1,11 +1,15 @@
 //! What commands print with `--json`. The JSON Schemas in `schemas/` are generated from these types: a field is added,
 //! never renamed or removed.
 
+mod receipt;
+
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
+
+pub use self::receipt::{LimitsSet, Receipt, ReceiptRuntime, Used};
 
 /// An installed runtime, in `rnx runtime list --json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -202,5 +206,7 @@ pub fn schemas() -> Vec<(&'static str, Value)> {
         ("rnx-runtime-outdated", of::<Vec<Outdated>>()),
         ("rnx-runtime-path", of::<RuntimePath>()),
         ("rnx-registry-list", of::<Vec<Registry>>()),
+        ("rnx-job-receipt", of::<Receipt>()),
+        ("rnx-doctor", of::<Vec<crate::doctor::Check>>()),
     ]
 }

@@ -122,7 +122,7 @@ fn writes() -> Vec<(&'static str, String)> {
         "/proc/1/exe",
         "/proc/self/oom_score_adj",
         "/proc/1/oom_score_adj",
-        "/proc/1/root/tmp/x",
+        "/proc/1/cwd/x",
         "/proc/1/fd/3",
         "/dev/mem",
         "/dev/kmsg",

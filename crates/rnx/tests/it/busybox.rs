@@ -98,15 +98,18 @@ impl Busybox {
 
     /// `rnx job run` in the runtime, with these further words.
     pub(crate) fn job(&self, words: &[&str]) -> Command {
+        let mut command = self.rnx(&["job", "run", "--runtime"]);
+        command.arg(self.scratch.path().join("runtime")).args(words);
+        command
+    }
+
+    /// `rnx`, called in the folder to work in.
+    pub(crate) fn rnx(&self, words: &[&str]) -> Command {
         let own = PathBuf::from(env!("CARGO_BIN_EXE_rnx"));
         let mut command =
             Command::new(if self.user.is_some() { self.scratch.path().join("rnx") } else { own });
         command.current_dir(self.work()).env_clear().env("SECRET", "x").env("TERM", "xterm");
-        command
-            .args(["job", "run", "--runtime"])
-            .arg(self.scratch.path().join("runtime"))
-            .args(words);
-        command.stdin(Stdio::null());
+        command.args(words).stdin(Stdio::null());
         if let Some(user) = self.user {
             command.uid(user).gid(user);
         }

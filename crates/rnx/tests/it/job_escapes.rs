@@ -21,7 +21,7 @@ const ATTEMPTS: [(&str, &str); 34] = [
     ("write to the running program", "echo x > /proc/self/exe"),
     ("write to rnx", "echo x > /proc/1/exe"),
     ("read rnx", "cat /proc/1/exe"),
-    ("go through pid 1 to the host", "ls /proc/1/root/"),
+    ("go through pid 1 to the host", "cd /proc/1/root"),
     ("go through pid 1's folder", "ls /proc/1/cwd/"),
     ("use pid 1's descriptors", "ls /proc/1/fd/ && cat /proc/1/fd/*"),
     ("read pid 1's environment", "cat /proc/1/environ"),

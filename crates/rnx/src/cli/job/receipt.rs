@@ -6,56 +6,11 @@ use std::time::Duration;
 use rnx::failure::{ExitStatus, Failure};
 use rnx::gpu::Gpus;
 use rnx::job::Runtime;
+use rnx::output::{LimitsSet, Receipt, ReceiptRuntime, Used};
 use rnx::run::{Ended, Finished};
 use rnx_sandbox::limits::Limits;
 use rnx_sandbox::plan::{Network, SandboxPlan};
 use rnx_sandbox::spawn::Exit;
-use serde::Serialize;
-
-/// A receipt. Fields are added, never changed; what does not apply is `null`.
-#[derive(Debug, Serialize)]
-struct Receipt<'a> {
-    /// The version of this document.
-    version: u32,
-    runtime: RuntimeName<'a>,
-    command: Vec<String>,
-    started_at: String,
-    seconds: f64,
-    /// As `rnx` exits.
-    exit_status: u8,
-    /// The signal that ended the job.
-    signal: Option<i32>,
-    timed_out: bool,
-    limits: LimitsSet,
-    used: Used,
-    network: &'static str,
-    gpus: &'a [String],
-}
-
-#[derive(Debug, Serialize)]
-struct RuntimeName<'a> {
-    name: &'a str,
-    version: &'a str,
-    path: &'a Path,
-}
-
-#[derive(Debug, Serialize)]
-struct LimitsSet {
-    cpus: Option<f64>,
-    cpu_cores: Option<String>,
-    memory_bytes: Option<u64>,
-    processes: Option<u64>,
-    timeout_seconds: Option<u64>,
-}
-
-#[derive(Debug, Serialize)]
-struct Used {
-    cpu_seconds: f64,
-    /// Known where memory is limited.
-    memory_bytes_max: Option<u64>,
-    killed_for_memory: Option<u64>,
-    refused_processes: Option<u64>,
-}
 
 /// What happened, beside the plan.
 #[derive(Debug)]
@@ -83,19 +38,19 @@ pub(super) fn write(
     fs_err::write(to, text + "\n").map_err(|error| Failure::new(ExitStatus::Findings, &error))
 }
 
-fn receipt<'a>(
-    runtime: &'a Runtime,
-    (plan, gpus): (&SandboxPlan, Option<&'a Gpus>),
+fn receipt(
+    runtime: &Runtime,
+    (plan, gpus): (&SandboxPlan, Option<&Gpus>),
     course: &Course,
-) -> Receipt<'a> {
+) -> Receipt {
     let Finished { ended, counted, processor_time } = course.finished;
     let argv = plan.process.argv.iter();
     Receipt {
         version: 1,
-        runtime: RuntimeName {
-            name: &runtime.yml.name,
-            version: &runtime.yml.version,
-            path: &runtime.dir,
+        runtime: ReceiptRuntime {
+            name: runtime.yml.name.clone(),
+            version: runtime.yml.version.clone(),
+            path: runtime.dir.clone(),
         },
         command: argv.map(|word| word.to_string_lossy().into_owned()).collect(),
         started_at: course.started_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
@@ -114,10 +69,10 @@ fn receipt<'a>(
             refused_processes: counted.map(|counted| counted.refused_processes),
         },
         network: match plan.network {
-            Network::Host => "host",
-            Network::None => "none",
+            Network::Host => "host".to_owned(),
+            Network::None => "none".to_owned(),
         },
-        gpus: gpus.map_or(&[], |gpus| &gpus.names),
+        gpus: gpus.map_or_else(Vec::new, |gpus| gpus.names.clone()),
     }
 }
 
