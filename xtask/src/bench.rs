@@ -3,6 +3,8 @@
 pub mod install;
 pub mod list;
 pub mod pack;
+#[cfg(feature = "github")]
+pub mod publish;
 mod serve;
 pub mod start;
 pub mod unpack;
@@ -70,6 +72,10 @@ pub enum BenchError {
     Bundle { source: serde_json::Error },
     #[error("failed to validate the generated definitions")]
     Validate { source: crate::validate::ValidateError },
+    #[error("failed to publish to the server on loopback")]
+    Publish { source: Box<dyn std::error::Error + Send + Sync> },
+    #[error("failed to read where the server on loopback is")]
+    Server { source: serde_json::Error },
     #[error("the generated definitions have {errors} errors, and should have none")]
     Findings { errors: usize },
 }

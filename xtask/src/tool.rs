@@ -168,6 +168,35 @@ pub(crate) fn relay_lines(
     Ok(())
 }
 
+/// A program that runs beside this one, and ends when its standard input does: with this value.
+#[derive(Debug)]
+pub struct Running(Child);
+
+/// Starts a program that says one line when it is ready, and returns that line.
+pub fn start(invocation: &Invocation) -> Result<(Running, String), ToolError> {
+    let mut child = invocation
+        .command()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|source| invocation.start_error(source))?;
+    let mut line = String::new();
+    if let Some(stdout) = child.stdout.take() {
+        BufReader::new(stdout)
+            .read_line(&mut line)
+            .map_err(|source| ToolError::Wait { command: invocation.to_string(), source })?;
+    }
+    Ok((Running(child), line.trim_end().to_owned()))
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        // How it ended is of no interest any more.
+        self.0.wait().ok();
+    }
+}
+
 /// Runs a program on the caller's own streams and returns how it ended.
 pub fn interactive(invocation: &Invocation) -> Result<ExitStatus, ToolError> {
     invocation.command().status().map_err(|source| invocation.start_error(source))

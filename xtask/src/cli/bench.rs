@@ -38,12 +38,13 @@ enum What {
     Start,
     Validate,
     List,
+    Publish,
 }
 
 /// Measures.
 pub(crate) fn run(args: &Args, repo: &Path) -> Result<ExitStatus, Failure> {
     if cfg!(debug_assertions) {
-        return in_release();
+        return in_release(args);
     }
     let wanted = |what| args.what.is_empty() || args.what.contains(&what);
     let scratch =
@@ -61,6 +62,9 @@ pub(crate) fn run(args: &Args, repo: &Path) -> Result<ExitStatus, Failure> {
     if wanted(What::List) {
         let setting = Setting { rounds: args.rounds * 4, ..setting.clone() };
         show(bench::list::run(&rnx, &setting))?;
+    }
+    if wanted(What::Publish) {
+        publish(&setting)?;
     }
     let of_tree = [What::Install, What::Pack, What::Unpack, What::Start];
     if !of_tree.into_iter().any(wanted) {
@@ -91,12 +95,35 @@ pub(crate) fn run(args: &Args, repo: &Path) -> Result<ExitStatus, Failure> {
 }
 
 /// Lets a release build of this program measure: a debug build's times say nothing.
-fn in_release() -> Result<ExitStatus, Failure> {
-    let folder = cargo_build(&["xtask", "rnx"], true)?;
+fn in_release(args: &Args) -> Result<ExitStatus, Failure> {
+    let folder = if args.what.is_empty() || args.what.contains(&What::Publish) {
+        cargo_build(
+            &["xtask", "rnx", "test-support"],
+            &["--release", "--features", "xtask/github"],
+        )?
+    } else {
+        cargo_build(&["xtask", "rnx"], &["--release"])?
+    };
     let invocation = Invocation::new(folder.join("xtask")).args(std::env::args_os().skip(1));
     let status =
         tool::interactive(&invocation).map_err(|error| Failure::new(ExitStatus::Host, &error))?;
     Ok(if status.success() { ExitStatus::Done } else { ExitStatus::Findings })
+}
+
+/// Measures publishing, in a program that can.
+#[cfg(feature = "github")]
+fn publish(setting: &Setting) -> Result<(), Failure> {
+    let own = std::env::current_exe().map_err(|error| Failure::new(ExitStatus::Host, &error))?;
+    eprintln!("measuring publish, {} rounds", setting.rounds);
+    show(bench::publish::run(&own.with_file_name("local-github"), setting))
+}
+
+/// Says why publishing is not measured.
+#[cfg(not(feature = "github"))]
+#[expect(clippy::unnecessary_wraps, reason = "the other one can fail")]
+fn publish(_setting: &Setting) -> Result<(), Failure> {
+    eprintln!("publish is not measured: this program was built without the feature `github`");
+    Ok(())
 }
 
 fn show(report: Result<Report, BenchError>) -> Result<(), Failure> {

@@ -140,7 +140,8 @@ impl Rnx {
 fn rnx_program() -> Result<PathBuf, Failure> {
     let own = std::env::current_exe().map_err(|error| Failure::new(ExitStatus::Host, &error))?;
     if std::env::var_os("CARGO").is_some() {
-        cargo_build(&["rnx"], !cfg!(debug_assertions))?;
+        let release: &[&str] = if cfg!(debug_assertions) { &[] } else { &["--release"] };
+        cargo_build(&["rnx"], release)?;
     }
     let program = own.with_file_name("rnx");
     if program.is_file() {
@@ -151,7 +152,7 @@ fn rnx_program() -> Result<PathBuf, Failure> {
 }
 
 /// Builds packages of this program's own workspace, and returns the folder with the programs.
-pub(super) fn cargo_build(packages: &[&str], release: bool) -> Result<PathBuf, Failure> {
+pub(super) fn cargo_build(packages: &[&str], options: &[&str]) -> Result<PathBuf, Failure> {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build =
@@ -159,9 +160,8 @@ pub(super) fn cargo_build(packages: &[&str], release: bool) -> Result<PathBuf, F
     for package in packages {
         build = build.args(["--package", package]);
     }
-    if release {
-        build = build.arg("--release");
-    }
+    build = build.args(options.iter().copied());
+    let release = options.contains(&"--release");
     eprintln!("building {} with cargo", packages.join(" and "));
     tool::stream(&build, &mut |line| eprintln!("{line}")).map_err(|error| failed(&error))?;
     let own = std::env::current_exe().map_err(|error| Failure::new(ExitStatus::Host, &error))?;

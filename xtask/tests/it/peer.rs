@@ -49,7 +49,7 @@ impl Prism {
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let url = loop {
-            let line = lines.next().expect("Prism ended").unwrap();
+            let line = lines.next().unwrap().unwrap();
             if let Some((_, url)) = line.split_once("listening on ") {
                 break url.trim().to_owned();
             }

@@ -276,6 +276,7 @@ impl Releases {
             return Some(Answer::problem(422, "Cannot delete assets of an immutable release."));
         }
         release.assets.retain(|asset| asset.id != id);
+        fs_err::remove_file(self.dir.join(id.to_string())).ok();
         Some(Answer::empty(204))
     }
 
