@@ -5,6 +5,7 @@
 //! every program in thought, and [`rules`] and [`runtime`] turn what is wrong into findings.
 
 pub mod closure;
+mod driver;
 pub mod elf;
 pub mod listing;
 pub mod loader;

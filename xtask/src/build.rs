@@ -5,6 +5,7 @@ pub mod describe;
 mod diagnosis;
 pub mod disk;
 pub mod dist;
+pub mod duplicates;
 mod error;
 mod finish;
 pub mod inputs;

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use rnx_spec::diagnostic::codes;
 
 use super::closure::{self, Missing};
+use super::driver;
 use super::elf::ElfKind;
-use super::listing::{FileFacts, Node, NodeKind};
+use super::listing::{FileFacts, Listing, Node, NodeKind};
 use super::loader::Loader;
 use super::view::{Found, MountView, Reason, WalkError, parts};
 use super::{Finding, Options};
@@ -26,6 +27,10 @@ pub fn entries(view: &MountView<'_>, path: &[String], options: &Options) -> Vec<
         Finding::error(codes::FILE_UNREADABLE, path, format!("cannot be read: {why}"))
     }));
     for (tree, node) in &listing.nodes {
+        if driver::is_part(tree, &node.kind) {
+            let message = "is a part of a GPU's driver, which must be the host's own";
+            findings.push(Finding::error(codes::DRIVER_INSIDE, tree, message));
+        }
         match &node.kind {
             NodeKind::Dir => {}
             NodeKind::Special(kind) => {
@@ -48,7 +53,7 @@ pub fn entries(view: &MountView<'_>, path: &[String], options: &Options) -> Vec<
 /// Checks that all programs and libraries of the tree load.
 pub fn programs(loader: &Loader<'_>) -> Vec<Finding> {
     let objects = closure::objects(loader);
-    let mut findings = missing(closure::survey(loader, &objects));
+    let mut findings = missing(closure::survey(loader, &objects), loader.view.listing());
     let dynamic = objects.iter().filter(|object| object.elf.interpreter.is_some());
     let count = dynamic.clone().count();
     if count > 0 && !has_libc(loader) {
@@ -76,7 +81,7 @@ fn has_libc(loader: &Loader<'_>) -> bool {
     })
 }
 
-fn missing(missing: Missing) -> Vec<Finding> {
+fn missing(missing: Missing, listing: &Listing) -> Vec<Finding> {
     let mut findings = Vec::new();
     for program in missing.interpreters {
         let message = format!("cannot be started: its interpreter is missing: {}", program.why);
@@ -87,6 +92,12 @@ fn missing(missing: Missing) -> Vec<Finding> {
     for library in missing.libraries {
         let needed = &library.needed;
         let searched = library.searched.join(", ");
+        if driver::supplies(&library, listing) {
+            let message =
+                format!("needs `{needed}`, which the driver of a host with a GPU supplies");
+            findings.push(Finding::warning(codes::DRIVER_OF_HOST, &library.tree, message));
+            continue;
+        }
         let but = match library.elsewhere {
             Some(place) if !library.by_program => {
                 let first = elsewhere.entry((needed.clone(), place));

@@ -291,3 +291,26 @@ fn the_deepest_mount_shows_and_symlinks_stay_in_the_guest() {
     /proc/1/exe -> /proc None
     "#);
 }
+
+#[test]
+fn a_driver_is_the_hosts_and_only_of_a_cuda_runtime() {
+    let cuda = "isolated/usr/lib/python3/nvidia";
+    let needs = |needed: &'static str| MadeElf { needed: vec![needed], ..MadeElf::default() };
+    let tree = MadeTree::sound().elf(&format!("{LIB}/libtorch.so"), &needs("libcuda.so.1"));
+    let searched = "/lib/x86_64-linux-gnu, /usr/lib/x86_64-linux-gnu, /lib64, /usr/lib64, /lib, /usr/lib, /usr/local/lib";
+    let none = format!(
+        "Error[RT0363]: {LIB}/libtorch.so: needs `libcuda.so.1`, which is in none of {searched}"
+    );
+    assert_eq!(tree.findings().trim_end(), none);
+    let tree = tree
+        .elf(&format!("{cuda}/libcudart.so.12"), &MadeElf::default())
+        .elf(&format!("{LIB}/libother.so"), &needs("libnvidia-other.so.1"))
+        .elf(&format!("{LIB}/libnvidia-encode.so.1"), &MadeElf::default())
+        .link(&format!("{LIB}/libcuda.so"), "libnvidia-encode.so.1");
+    insta::assert_snapshot!(tree.findings().replace(searched, "…"), @r"
+    Error[RT0363]: isolated/usr/lib/x86_64-linux-gnu/libother.so: needs `libnvidia-other.so.1`, which is in none of …
+    Error[RT0369]: isolated/usr/lib/x86_64-linux-gnu/libcuda.so: is a part of a GPU's driver, which must be the host's own
+    Error[RT0369]: isolated/usr/lib/x86_64-linux-gnu/libnvidia-encode.so.1: is a part of a GPU's driver, which must be the host's own
+    Warning[RT0368]: isolated/usr/lib/x86_64-linux-gnu/libtorch.so: needs `libcuda.so.1`, which the driver of a host with a GPU supplies
+    ");
+}

@@ -11,6 +11,7 @@ use rnx_spec::{Platform, RuntimeSpec};
 
 use super::diagnosis;
 use super::dist::WriteDistError;
+use super::duplicates::MergeError;
 use super::inputs::ReadInputsError;
 use super::script::ScriptError;
 use super::stage::StageError;
@@ -25,6 +26,8 @@ use crate::sources::FetchSourceError;
 /// A build that did not end in a tested artifact.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
+    #[error("failed to make links of files that are there twice")]
+    Merge { source: MergeError },
     #[error("{spec} has no setup script for {platform}")]
     NoScript { spec: RuntimeSpec, platform: Platform },
     #[error("failed to load the bases")]
@@ -121,6 +124,7 @@ impl BuildError {
             | Self::Stage { .. }
             | Self::Dist { .. }
             | Self::Describe { .. }
+            | Self::Merge { .. }
             | Self::Closure { .. } => Failure::new(ExitStatus::Host, &self),
             Self::Tests { source } if matches!(**source, TestError::Run { .. }) => {
                 Failure::new(ExitStatus::Host, &self)

@@ -9,6 +9,7 @@ use rnx_spec::{Platform, RuntimeSpec};
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
 use super::dist::{self, Written, WrittenArchive};
+use super::duplicates;
 use super::prepare::Prepared;
 use super::{BuildError, Event, Workshop, contract, describe, locked};
 use crate::audit::{self, Finding};
@@ -49,6 +50,13 @@ pub(super) fn finish(
         .map_err(|source| BuildError::Closure { source: Box::new(source) })?;
     for step in &copied {
         on(Event::Note(format!("the script forgot a library: {step}")));
+    }
+
+    let merged = duplicates::merge(&tree).map_err(|source| BuildError::Merge { source })?;
+    if !merged.is_empty() {
+        let bytes: u64 = merged.iter().map(|step| step.size_bytes).sum();
+        let (count, kib) = (merged.len(), bytes / 1024);
+        on(Event::Note(format!("{count} duplicates became links, {kib} KiB less")));
     }
 
     on(Event::Step("listing what is inside".to_owned()));

@@ -194,4 +194,18 @@ pub(super) const TABLE: &[Explanation] = &[
         bad: "",
         good: "",
     },
+    Explanation {
+        code: codes::DRIVER_OF_HOST,
+        title: "a library of the host's GPU driver",
+        text: "A few libraries (`libcuda.so.1`, `libnvidia-ml.so.1`, `libnvidia-ptxjitcompiler.so.1`, `libnvcuvid.so.1`) must be of the same version as the host's kernel module. `rnx job run --gpu` brings them; what needs them works there alone. This is a warning in a runtime that brings the CUDA runtime, and a missing library (RT0363) anywhere else.",
+        bad: "",
+        good: "",
+    },
+    Explanation {
+        code: codes::DRIVER_INSIDE,
+        title: "a part of a GPU's driver in the tree",
+        text: "`libcuda.so*`, `libnvcuvid.so*` and `libnvidia-*.so*` fit one version of the kernel module, and would hide the host's. Leave the driver's packages out; the CUDA runtime and its libraries may be in.",
+        bad: "",
+        good: "",
+    },
 ];

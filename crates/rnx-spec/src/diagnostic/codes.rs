@@ -100,6 +100,8 @@ pub const LIBRARY_ELSEWHERE: Code = Code(364);
 pub const SYMBOL_VERSION_MISSING: Code = Code(365);
 pub const LIBC_MISSING: Code = Code(366);
 pub const SCRIPT_INTERPRETER_MISSING: Code = Code(367);
+pub const DRIVER_OF_HOST: Code = Code(368);
+pub const DRIVER_INSIDE: Code = Code(369);
 
 // A release.
 pub const TREE_NOT_CLEAN: Code = Code(401);
