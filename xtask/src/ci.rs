@@ -94,6 +94,7 @@ pub fn checks(xtask: &str) -> Vec<Check> {
         },
         script("github", GITHUB),
         check("try", &[xtask, "try", "python-3.11"]),
+        script("documents", DOCUMENTS),
         script("reproduce", REPRODUCE),
         script("ordinary", ORDINARY),
     ]
@@ -114,6 +115,10 @@ case $status in
   3) echo "skipped: github (the npm registry cannot be reached)" ;;
   *) exit "$status" ;;
 esac"#;
+
+/// Types what the documents tell people to, with the runtime that `try` built.
+const DOCUMENTS: &str = r#"archive=$(ls dist/python-3.11-[0-9]*-ubuntu-amd64.tar.gz | head -n 1)
+RNX_DOCUMENTS_ARCHIVE=$archive cargo test --locked --features xtask/github --workspace --test it overview"#;
 
 /// Builds what `try` built again, from another folder, and compares the digests.
 const REPRODUCE: &str = r#"other=$(mktemp -d)

@@ -10,9 +10,9 @@ use crate::bases::scene::{self, Scene, needs_program, needs_ranges};
 
 /// A block of commands, and what stands below it as what they print.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Block {
-    commands: String,
-    output: Option<String>,
+pub(crate) struct Block {
+    pub(crate) commands: String,
+    pub(crate) output: Option<String>,
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn blocks_and_their_output_are_found() {
 }
 
 /// Returns the blocks of commands in their order.
-fn blocks(guide: &str) -> Vec<Block> {
+pub(crate) fn blocks(guide: &str) -> Vec<Block> {
     let mut blocks = Vec::<Block>::new();
     let mut fences = guide.split("\n```");
     // What is before the first fence; then text inside and outside of fences in turn.
@@ -83,7 +83,7 @@ fn blocks(guide: &str) -> Vec<Block> {
 }
 
 /// Returns the whole of what is printed, where `…` stands for any part of a line.
-fn pattern(output: &str) -> Regex {
+pub(crate) fn pattern(output: &str) -> Regex {
     Regex::new(&format!("^{}$", regex::escape(output).replace('…', "[^\n]+"))).unwrap()
 }
 

@@ -12,6 +12,7 @@ mod hostile;
 mod lock;
 mod locked;
 mod new;
+mod overview;
 #[cfg(feature = "github")]
 mod peer;
 #[cfg(feature = "github")]
