@@ -12,6 +12,7 @@
 #     packages_export [OPTION…] PACKAGE…               copy them and what they depend on into the tree
 #     tree_copy PATH…                                  copy single paths of the chroot into the tree
 #     tree_trim PATTERN…                               remove paths of the tree
+#     tree_trim_named FOLDER NAME…                     remove what has a name, wherever in a folder
 #     tree_link LINK TARGET                            add a link to the tree
 #     tree_drop_scripts INTERPRETER…                   remove programs of an interpreter that is left out
 #     tree_finish                                      make /etc, links, modes and ld.so.cache as a runtime needs them

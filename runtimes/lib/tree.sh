@@ -43,6 +43,22 @@ tree_trim() {
   done
 }
 
+# Removes what has one of these names, wherever in a folder of the tree. A name that nothing has is an error.
+#
+#     tree_trim_named FOLDER NAME…      tree_trim_named /usr/share/go-1.24/src testdata '*_test.go'
+tree_trim_named() {
+  local folder=$1 name path paths
+  shift
+  for name in "$@"; do
+    mapfile -t -d '' paths < <(find "$JOBLET_TREE$folder" -name "$name" -prune -print0)
+    ((${#paths[@]})) || die "tree_trim_named: nothing in \`$folder\` is named \`$name\`"
+    for path in "${paths[@]}"; do
+      JOBLET_LEFT_OUT[${path#"$JOBLET_TREE"}]=1
+    done
+    printf '%s\0' "${paths[@]}" | xargs -0 rm -rf --
+  done
+}
+
 # Makes the tree complete and fit for read-only use. Called once, after everything has been put in.
 tree_finish() {
   log "finishing the tree"

@@ -9,12 +9,22 @@ use rnx_spec::RuntimeName;
 use crate::definitions::RUNTIMES;
 
 /// A definition to begin with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Template {
-    /// A shell and coreutils from Debian's packages.
+    /// A shell and coreutils from Debian's packages
     Blank,
-    /// Debian's Python, and packages from `PyPI` if a `requirements.txt` is added.
+    /// Debian's Python 3.11, and pinned packages if a requirements.txt is added
     Python,
+    /// Debian's Java 21 development kit, without a display
+    Java,
+    /// Debian's Node.js 20, with npm
+    Node,
+    /// Debian's Go 1.24, with git
+    Go,
+    /// Debian's Rust 1.85, with cargo and a C compiler
+    Rust,
+    /// Debian's R 4.5 with its recommended packages
+    R,
 }
 
 /// A file of a new definition.
@@ -36,18 +46,7 @@ pub enum ScaffoldError {
 
 /// Returns the files of a new definition.
 pub fn files(name: &RuntimeName, template: Template, description: Option<&str>) -> Vec<NewFile> {
-    let (manifest, setup, described) = match template {
-        Template::Blank => (
-            include_str!("scaffold/blank/manifest.yaml"),
-            include_str!("scaffold/blank/setup.sh"),
-            "A shell and the system's basic tools",
-        ),
-        Template::Python => (
-            include_str!("scaffold/python/manifest.yaml"),
-            include_str!("scaffold/python/setup.sh"),
-            "Python 3.11 with its standard library",
-        ),
-    };
+    let Text { manifest, setup, described } = template.text();
     // JSON's quotes are YAML's as well.
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     let manifest = manifest
@@ -58,6 +57,36 @@ pub fn files(name: &RuntimeName, template: Template, description: Option<&str>) 
         NewFile { name: "manifest.yaml", text: manifest, executable: false },
         NewFile { name: "setup.sh", text: setup, executable: true },
     ]
+}
+
+/// The text of a template, with `NAME` and `DESCRIPTION` to be filled in.
+struct Text {
+    manifest: &'static str,
+    setup: &'static str,
+    described: &'static str,
+}
+
+impl Template {
+    fn text(self) -> Text {
+        macro_rules! text {
+            ($folder:literal, $described:literal) => {
+                Text {
+                    manifest: include_str!(concat!("scaffold/", $folder, "/manifest.yaml")),
+                    setup: include_str!(concat!("scaffold/", $folder, "/setup.sh")),
+                    described: $described,
+                }
+            };
+        }
+        match self {
+            Self::Blank => text!("blank", "A shell and the system's basic tools"),
+            Self::Python => text!("python", "Python 3.11 with its standard library"),
+            Self::Java => text!("java", "OpenJDK 21, the whole development kit without a display"),
+            Self::Node => text!("node", "Node.js 20 with npm"),
+            Self::Go => text!("go", "Go 1.24 with its tools and git"),
+            Self::Rust => text!("rust", "Rust 1.85 with cargo and a C compiler"),
+            Self::R => text!("r", "R 4.5 with its recommended packages"),
+        }
+    }
 }
 
 /// A name such as `21` or `3.11` would be read as a number.

@@ -3,7 +3,7 @@
 
 use rnx::failure::{ExitStatus, Failure};
 use rnx_spec::RuntimeName;
-use xtask::scaffold::{self, ScaffoldError};
+use xtask::scaffold::{self, ScaffoldError, Template};
 
 use crate::cli::{Global, repo};
 
@@ -20,22 +20,10 @@ pub(crate) struct Args {
     description: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Template {
-    /// A shell and coreutils from Debian's packages
-    Blank,
-    /// Debian's Python, and pinned packages if a requirements.txt is added
-    Python,
-}
-
 /// Writes the definition.
 pub(crate) fn run(args: &Args, global: &Global) -> Result<ExitStatus, Failure> {
     let repo = repo(global)?;
-    let template = match args.template {
-        Template::Blank => scaffold::Template::Blank,
-        Template::Python => scaffold::Template::Python,
-    };
-    let files = scaffold::files(&args.name, template, args.description.as_deref());
+    let files = scaffold::files(&args.name, args.template, args.description.as_deref());
     let dir = scaffold::write(&repo, &args.name, &files).map_err(|error| match error {
         ScaffoldError::Exists { .. } => Failure::new(ExitStatus::Usage, &error)
             .hint("choose another name, or remove the folder"),
