@@ -97,6 +97,10 @@ pub fn checks(xtask: &str) -> Vec<Check> {
         script("documents", DOCUMENTS),
         script("reproduce", REPRODUCE),
         script("ordinary", ORDINARY),
+        // After `reproduce`, which compares all that is in `dist`.
+        check("openjdk", &[xtask, "build", "openjdk-21"]),
+        script("graalvm", GRAALVM),
+        script("templates", TEMPLATES),
     ]
 }
 
@@ -126,6 +130,18 @@ trap 'rm -rf "$other"' EXIT
 git clone --quiet . "$other/a clone"
 "$1" build --repo "$other/a clone" python-3.11
 cmp dist/SHA256SUMS "$other/a clone/dist/SHA256SUMS""#;
+
+/// With the archive that `openjdk` leaves; `GraalVM`'s own is neither here nor needed.
+const GRAALVM: &str = r#"xtask/tests/graalvm/run.sh "$1" dist/openjdk-21-*-ubuntu-amd64.tar.gz"#;
+
+/// Builds templates as `new` writes them. The catalogue has node, go and r (a test compares them), and a JDK.
+const TEMPLATES: &str = r#"other=$(mktemp -d)
+trap 'rm -rf "$other"' EXIT
+git clone --quiet . "$other/repo"
+for template in blank python; do
+  "$1" new --repo "$other/repo" "new-$template" --template "$template"
+done
+"$1" build --repo "$other/repo" new-blank new-python"#;
 
 /// As root, goes the whole way as an ordinary user, whom it makes; as an ordinary user, `try` did that.
 const ORDINARY: &str = r#"if [ "$(id -u)" != 0 ]; then
