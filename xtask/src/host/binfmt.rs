@@ -2,8 +2,12 @@
 
 use std::fmt;
 use std::io;
+use std::path::Path;
 
 use rnx_spec::Arch;
+
+/// Where the kernel lists its emulators, each in a file.
+const ENTRIES: &str = "/proc/sys/fs/binfmt_misc";
 
 /// Whether programs of an architecture run here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +21,8 @@ pub enum Binfmt {
 /// Why programs of a foreign architecture do not run here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BinfmtProblem {
+    /// The kernel's list of emulators is not to be seen.
+    NotMounted,
     /// The kernel knows no emulator for it.
     None { arch: Arch },
     /// It knows one, but has it switched off.
@@ -29,6 +35,11 @@ impl BinfmtProblem {
     /// Returns what to do about it.
     pub fn fix(&self) -> String {
         match self {
+            Self::NotMounted => {
+                "mount it, and register what is installed: `sudo mount -t binfmt_misc binfmt_misc \
+                 /proc/sys/fs/binfmt_misc && sudo update-binfmts --enable`"
+                    .to_owned()
+            }
             Self::None { .. } => {
                 "install the emulator and its registration: `sudo apt-get install qemu-user-static \
                  binfmt-support arch-test`"
@@ -47,6 +58,7 @@ impl BinfmtProblem {
 impl fmt::Display for BinfmtProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::NotMounted => write!(f, "the kernel's binfmt_misc is not mounted"),
             Self::None { arch } => {
                 write!(f, "the kernel's binfmt_misc has no emulator for {arch}")
             }
@@ -65,6 +77,9 @@ impl fmt::Display for BinfmtProblem {
 pub fn binfmt(arch: Arch) -> Binfmt {
     if Arch::from_machine(std::env::consts::ARCH) == Some(arch) {
         return Binfmt::Native;
+    }
+    if !Path::new(ENTRIES).join("register").exists() {
+        return Binfmt::Missing(BinfmtProblem::NotMounted);
     }
     binfmt_from(arch, &binfmt_entries().unwrap_or_default())
 }
@@ -101,7 +116,7 @@ fn runs(text: &str, arch: Arch) -> bool {
 
 fn binfmt_entries() -> io::Result<Vec<(String, String)>> {
     let mut entries = Vec::new();
-    for entry in fs_err::read_dir("/proc/sys/fs/binfmt_misc")? {
+    for entry in fs_err::read_dir(ENTRIES)? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
         // `register` can only be written.
