@@ -13,6 +13,7 @@ mod locked;
 pub mod parts;
 pub mod plan;
 mod prepare;
+pub mod record;
 pub mod script;
 pub(crate) mod stage;
 
@@ -54,6 +55,8 @@ pub struct Workshop<'a> {
     pub environment: &'a HostEnvironment,
     /// Whether a build installs what `versions.lock` says, and refuses anything else.
     pub locked: bool,
+    /// Whether to use what is in the cache, and no network at all.
+    pub offline: bool,
     /// Becomes true when the person presses Ctrl-C.
     pub interrupted: &'a AtomicBool,
 }
@@ -105,6 +108,7 @@ pub fn build(
     let section = workshop.locked.then(|| locked::section(definition, platform)).transpose()?;
     let spec = definition.manifest.spec();
     let prepared = prepare::prepare(definition, platform, workshop, on)?;
+    let inputs = record::inputs(definition, platform, workshop, &prepared)?;
     let work = prepared.work.clone();
     let result = run(definition, platform, workshop, (&prepared, section.as_ref()), on);
     if !matches!(&result, Err(error) if error.leaves_a_chroot()) {
@@ -112,7 +116,7 @@ pub fn build(
         prepare::discard(&work, workshop)?;
     }
     let finished = result?;
-    Ok(Built {
+    let built = Built {
         spec,
         platform,
         archive: finished.archive,
@@ -125,7 +129,9 @@ pub fn build(
         unlocked: finished.unlocked,
         log: prepared.log.clone(),
         took: started.elapsed(),
-    })
+    };
+    record::write(inputs, &built, workshop)?;
+    Ok(built)
 }
 
 fn run(

@@ -70,6 +70,13 @@ pub enum Progress<'a> {
     },
 }
 
+/// Returns the tree of `base`, if it is there.
+pub fn find(base: &ResolvedBase, host: &Provisioning) -> Result<Option<BaseRootfs>, RootfsError> {
+    let plan = plan(base, host.identity, host.debian_mirror)?;
+    let shelf = Shelf::open(host.cache_dir)?;
+    Ok(shelf.find(&plan).map(|complete| found(&shelf, &plan, &complete, true)))
+}
+
 /// Returns the tree of `base`; makes it if it is not there.
 ///
 /// One process makes a tree while others that want the same wait for it. A tree counts only once it is whole.

@@ -70,6 +70,8 @@ pub enum BuildError {
     LockFile { source: Box<LockFileError> },
     #[error("`packages` of the manifest says what is not true: {}", wrong.join("; "))]
     FalseClaims { wrong: Vec<String> },
+    #[error("the {what} is not in the cache, and nothing may be fetched")]
+    Offline { what: String },
     #[error("versions.lock says nothing of {spec} for {platform}")]
     NotLocked { spec: RuntimeSpec, platform: Platform },
     #[error("{} package(s) that versions.lock names cannot be had: {}", gone.len(), gone.join(", "))]
@@ -134,6 +136,8 @@ impl BuildError {
                 Failure::new(ExitStatus::Host, &self)
                     .hint("`cargo xtask doctor` says what is missing")
             }
+            Self::Offline { .. } => Failure::new(ExitStatus::Network, &self)
+                .hint("without `--offline` it is fetched, and kept"),
             _ => Failure::new(ExitStatus::Findings, &self),
         };
         failure.causes.insert(0, format!("failed to build {spec} for {platform}"));

@@ -4,8 +4,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rnx_sandbox::plan::{Identity, SandboxPlan};
-use rnx_spec::manifest::{Manifest, Source};
+use rnx_spec::manifest::{BuildNetwork, Manifest, Source};
 use rnx_spec::{Digest, Platform, RuntimeSpec};
+use rnx_store::blob;
 
 use super::contract::ScriptEnvironment;
 use super::disk::DiskLimit;
@@ -50,7 +51,7 @@ impl Prepared {
             work: &self.work,
             host: &self.host,
             identity: &self.identity,
-            network: manifest.network,
+            network: if workshop.offline { BuildNetwork::None } else { manifest.network },
             environment: ScriptEnvironment {
                 spec: &self.spec,
                 platform,
@@ -177,6 +178,12 @@ fn base(
     let resolved =
         ResolvedBase { name: name.to_owned(), arch: platform.arch, source: source.clone() };
     on(Event::Step(format!("base {name} ({})", platform.arch)));
+    if workshop.offline {
+        let found = rootfs::find(&resolved, &workshop.provisioning)
+            .map_err(|source| BuildError::Base { source: Box::new(source) })?;
+        let what = format!("base {name} ({})", platform.arch);
+        return found.map(|base| (resolved.name, base)).ok_or(BuildError::Offline { what });
+    }
     let base = rootfs::ensure(&resolved, &workshop.provisioning, &mut |progress| match progress {
         Progress::Step(step) => on(Event::Step(format!("base {name}: {step}"))),
         Progress::Line(line) => on(Event::Line(line)),
@@ -214,6 +221,9 @@ fn fetch(
 ) -> Result<(), BuildError> {
     let blobs = workshop.provisioning.cache_dir.join("sources");
     let options = workshop.provisioning.fetch;
+    if workshop.offline && !blob::path(&blobs, source.sha256).is_file() {
+        return Err(BuildError::Offline { what: format!("source {}", source.file) });
+    }
     let mut progress =
         |bytes: u64| on(Event::Step(format!("fetching {}: {} MiB", source.file, bytes >> 20)));
     let blob = sources::fetch(source, &blobs, (workshop.source_mirror, options), &mut progress)

@@ -93,6 +93,7 @@ impl Process {
             source_mirror: self.source_mirror.as_ref(),
             environment: &self.environment,
             locked: false,
+            offline: false,
             interrupted: &self.interrupted,
         }
     }

@@ -1,6 +1,7 @@
 //! `xtask` as a program, on repositories made for the purpose.
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
+mod all;
 mod bases;
 mod build;
 mod documents;
