@@ -1,5 +1,7 @@
 //! `rnx runtime list`: what is installed, or what the registries have.
 
+use std::collections::BTreeSet;
+
 use rnx::failure::{ExitStatus, Failure};
 use rnx::list::{self, Origin};
 use rnx::output::{self, Available, Installed};
@@ -95,12 +97,12 @@ fn available(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
         args.platform.is_none_or(|platform| release.platforms.contains(&platform))
     };
     let count = if args.all_versions { usize::MAX } else { 1 };
+    let here = here(context)?;
     let mut items = Vec::new();
     for open in &registries {
         for (name, runtime) in &open.index().runtimes {
             let newest_first = runtime.releases.iter().rev().filter(fits);
-            items
-                .extend(newest_first.take(count).map(|release| item(context, open, name, release)));
+            items.extend(newest_first.take(count).map(|release| item(&here, open, name, release)));
         }
         say_unreadable(open);
     }
@@ -115,16 +117,22 @@ fn available(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
     Ok(ExitStatus::Done)
 }
 
+/// Returns what is installed, looked for once: to ask for each of thousands takes longer than all else.
+pub(crate) fn here(context: &Context) -> Result<BTreeSet<RuntimeSpec>, Failure> {
+    let all = list::all(&context.layout).map_err(|error| failure(&error))?;
+    Ok(all.into_iter().map(|installed| installed.spec).collect())
+}
+
 /// Returns a published version as it is shown.
 pub(crate) fn item(
-    context: &Context,
+    here: &BTreeSet<RuntimeSpec>,
     open: &OpenRegistry,
     name: &RuntimeName,
     release: &IndexedRelease,
 ) -> Available {
     let spec = RuntimeSpec { name: name.clone(), version: release.version };
     Available {
-        installed: record::is_installed(&context.layout, &spec),
+        installed: here.contains(&spec),
         name: spec.name.into(),
         version: release.version.to_string(),
         description: release.description.clone(),

@@ -5,7 +5,7 @@ use rnx_spec::registry::near_names;
 use rnx_spec::{Platform, RuntimeName};
 
 use crate::cli::context::Context;
-use crate::cli::list::{item, print_available};
+use crate::cli::list::{here, item, print_available};
 use crate::cli::render;
 
 /// Search the registries for runtimes, by name and description
@@ -29,6 +29,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
     let words: Vec<String> = args.words.iter().map(|word| word.to_lowercase()).collect();
     let registries = context.readable(args.registry.as_deref())?;
+    let here = here(context)?;
     let mut found = Vec::new();
     for (order, open) in registries.iter().enumerate() {
         for (name, runtime) in &open.index().runtimes {
@@ -38,7 +39,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
             });
             let Some(release) = newest else { continue };
             if let Some(rank) = rank(&words, name, &release.description) {
-                found.push((rank, order, item(context, open, name, release)));
+                found.push((rank, order, item(&here, open, name, release)));
             }
         }
     }
