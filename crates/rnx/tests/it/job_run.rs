@@ -118,6 +118,9 @@ fn a_receipt_tells_what_happened() {
         assert_eq!(busybox.run(&words), (Some(137), String::new()), "{}", busybox.caller());
         let text = fs::read_to_string(busybox.work().join("receipt.json")).unwrap();
         let receipt: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let schema = include_str!("../../../../schemas/rnx-job-receipt.schema.json");
+        let schema: serde_json::Value = serde_json::from_str(schema).unwrap();
+        jsonschema::validate(&schema, &receipt).unwrap();
         let cases = [
             ("/exit_status", serde_json::json!(137)),
             ("/signal", serde_json::json!(9)),
@@ -171,4 +174,21 @@ fn names_are_resolved_and_certificates_trusted_as_on_the_host() {
         assert_eq!(shown("host"), format!("the host's\n{resolver}"), "{}", busybox.caller());
         assert_eq!(shown("none"), "the runtime's\n");
     }
+}
+
+#[test]
+fn a_missing_runtime_is_installed_when_asked() {
+    let rnx = crate::rnx::Rnx::new();
+    let run = |words: &[&str]| {
+        let mut command = rnx.command(words);
+        command.env("RNX_REGISTRY", rnx.registry.path());
+        rnx.shown(&command.output().unwrap())
+    };
+    let job = ["job", "run", "--runtime=demo@1.9.0", "--explain"];
+    let shown = run(&[&job[..], &["true"]].concat());
+    assert!(shown.starts_with("error: `demo@1.9.0` is not installed\n"), "{shown}");
+    let shown = run(&[&job[..], &["--install", "true"]].concat());
+    assert!(shown.contains("Installed demo@1.9.0 in BASE/demo-1.9.0\n"), "{shown}");
+    assert!(shown.contains(" BASE/demo-1.9.0/isolated"), "{shown}");
+    assert!(shown.ends_with("status 0"), "{shown}");
 }
