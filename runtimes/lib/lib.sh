@@ -8,7 +8,8 @@
 # From then on no failure is swallowed: the first command that fails ends the script, with its file and line.
 # The functions build the tree in $JOBLET_TREE from what the chroot has installed:
 #
-#     packages_install PACKAGE…                        install packages of the distro
+#     setup_dispatch                                   run the setup script of this platform
+#     packages_install PACKAGE…                        install packages of the distro (apt, dnf)
 #     packages_export [OPTION…] PACKAGE…               copy them and what they depend on into the tree
 #     tree_copy PATH…                                  copy single paths of the chroot into the tree
 #     tree_trim PATTERN…                               remove paths of the tree
@@ -17,6 +18,7 @@
 #     tree_drop_scripts INTERPRETER…                   remove programs of an interpreter that is left out
 #     tree_finish                                      make /etc, links, modes and ld.so.cache as a runtime needs them
 #     python_pip_install PYTHON REQUIREMENTS           install pinned Python packages into the tree
+#     python_drop_tests PACKAGE…                       remove the test suites of Python packages
 #     python_compile PYTHON FOLDER…                    compile modules into the tree, reproducibly
 #     node_npm VERSION SHA512                          install npm into the tree
 #     runtime_yml [KEY=VALUE…]                         write runtime.yml
@@ -56,6 +58,8 @@ trap 'joblet_failed "$?" "${PIPESTATUS[*]}" "$BASH_COMMAND" "${BASH_SOURCE[0]:-$
 # Where the functions read from and write to. Tests point them somewhere else.
 : "${JOBLET_RUNTIME_DIR:=/opt/joblet/runtimes/${RUNTIME_NAME:?is not set; setup scripts are run by \`cargo xtask build\`}}"
 export JOBLET_TREE=$JOBLET_RUNTIME_DIR/isolated
+# The chroot: packages are looked for below it.
+: "${JOBLET_ROOT:=}"
 # What is worth knowing after the build, and no part of the tree.
 : "${JOBLET_RECORDS:=/joblet/records}"
 
@@ -63,7 +67,7 @@ joblet_source_parts() {
   local here part
   here=$(dirname -- "${BASH_SOURCE[0]}")
   [[ ! -d $here/lib ]] || here=$here/lib
-  for part in dispatch packages paths tree etc python python_debian java node runtime_yml; do
+  for part in dispatch packages packages_rpm paths tree etc python python_debian java node runtime_yml; do
     # shellcheck source=/dev/null
     . "$here/$part.sh"
   done

@@ -13,7 +13,8 @@ packages_install() {
       "${apt[@]}" -o APT::Update::Error-Mode=any update
       "${apt[@]}" --no-install-recommends install "$@"
       ;;
-    *) die "packages_install: this base has no package manager that is supported (apt)" ;;
+    dnf) rpm_install "$@" ;;
+    *) die "packages_install: this base has no package manager that is supported (apt, dnf)" ;;
   esac
 }
 
@@ -41,10 +42,12 @@ packages_export() {
   packages_alternatives
 }
 
-# Prints the name of the base's package manager.
+# Prints the name of the base's package manager. A base of one family may have the other's programs, but no packages.
 packages_manager() {
-  if command -v apt-get >/dev/null; then
+  if [[ -s $JOBLET_ROOT/var/lib/dpkg/status ]]; then
     echo apt
+  elif [[ -d $JOBLET_ROOT/var/lib/rpm || -d $JOBLET_ROOT/usr/lib/sysimage/rpm ]]; then
+    echo dnf
   else
     echo none
   fi
@@ -52,7 +55,11 @@ packages_manager() {
 
 # Prints packages that set systems up and do nothing in a runtime: it has no services, no logins and no dpkg.
 packages_default_without() {
-  echo "adduser,apt,debconf,debianutils-doc,dpkg,init-system-helpers,install-info,login,passwd,sensible-utils"
+  if [[ $(packages_manager) == dnf ]]; then
+    rpm_default_without
+  else
+    echo "adduser,apt,debconf,debianutils-doc,dpkg,init-system-helpers,install-info,login,passwd,sensible-utils"
+  fi
 }
 
 # Prints the installed packages as `name<TAB>architecture<TAB>provides<TAB>depends, pre-depends`.
@@ -67,7 +74,11 @@ packages_database() {
 packages_closure() {
   local without=$1
   shift
-  packages_database | packages_closure_of "$without" "$@"
+  if [[ $(packages_manager) == dnf ]]; then
+    rpm_database | rpm_closure_of "$without" "$@"
+  else
+    packages_database | packages_closure_of "$without" "$@"
+  fi
 }
 
 # The same for a database on standard input. Of `a | b` every installed package is taken: which one made the
@@ -124,9 +135,17 @@ packages_closure_of() {
 packages_check_without() {
   local without=$1 packages=$2 name
   for name in ${without//,/ }; do
-    dpkg-query --show "$name" >/dev/null 2>&1 || die "packages_export: \`$name\` of --without is not installed"
+    packages_is_installed "$name" || die "packages_export: \`$name\` of --without is not installed"
     ! grep -qxF -- "$name" <<<"$packages" || die "packages_export: \`$name\` is both named and left out"
   done
+}
+
+packages_is_installed() {
+  if [[ $(packages_manager) == dnf ]]; then
+    rpm -q "$1" >/dev/null
+  else
+    dpkg-query --show "$1" >/dev/null 2>&1
+  fi
 }
 
 # Prints the paths of the packages (names, one per line) that belong into a runtime, sorted; the second argument is that
@@ -134,9 +153,12 @@ packages_check_without() {
 packages_files() {
   local names kind=${2-}
   mapfile -t names <<<"$1"
-  # The lines that are no paths tell of diversions; `dash` replacing /bin/sh is the one that matters, and is in its list.
-  dpkg-query --listfiles "${names[@]}" | sed -E '/^(package diverts|diverted by|locally diverted)/d' |
-    paths_merge_usr | paths_wanted "$kind" | sort -u
+  if [[ $(packages_manager) == dnf ]]; then
+    rpm_files "${names[@]}"
+  else
+    # Lines that are no paths tell of diversions; `dash` replacing /bin/sh is the one that matters, and is in its list.
+    dpkg-query --listfiles "${names[@]}" | sed -E '/^(package diverts|diverted by|locally diverted)/d'
+  fi | paths_merge_usr | paths_wanted "$kind" | sort -u
 }
 
 # Gives the tree what `update-alternatives` made in the chroot, such as `awk` and `which`: a link right to the chosen
@@ -144,6 +166,8 @@ packages_files() {
 packages_alternatives() {
   local pairs link target
   local -A wanted=()
+  # What `alternatives` of RPM-based distros makes is not exported: its links are in no list, and few packages use it.
+  [[ $(packages_manager) == apt ]] || return 0
   pairs=$(packages_alternative_pairs)
   while read -r link; do
     wanted[$link]=1

@@ -21,7 +21,7 @@ paths_wanted() {
     !development && /^\/usr\/include(\/|$)/ { next }
     !development && (/^\/usr\/lib\/([^\/]+\/)?pkgconfig(\/|$)/ || /\.a$/) { next }
     /^\/usr\/(games|src)(\/|$)/ { next }
-    /^\/usr\/lib\/(systemd|udev|init|tmpfiles\.d|sysusers\.d|sysctl\.d|valgrind)(\/|$)/ { next }
+    /^\/usr\/lib\/(\.build-id|systemd|udev|init|tmpfiles\.d|sysusers\.d|sysctl\.d|valgrind)(\/|$)/ { next }
     /^\/etc\/(alternatives|apt|cron[^\/]*|debconf.conf|default|dpkg|init\.d|kernel|logrotate\.d|pam\.conf|bash_completion\.d|issue|issue\.net|libaudit\.conf|profile\.d|rmt)(\/|$)/ { next }
     /^\/etc\/(pam\.d|perl|security|selinux|skel|sysctl\.[^\/]*|systemd|update-motd\.d|ca-certificates|motd)(\/|$)/ { next }
     # Set up Python packages of the distro, which a tree has no use for.

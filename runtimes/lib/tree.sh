@@ -14,7 +14,7 @@ tree_copy() {
 tree_copy_list() {
   mkdir -p "$JOBLET_TREE"
   # A folder that packages list keeps its content out of the way: content is listed by itself.
-  tar --create --file=- --directory=/ --no-recursion --hard-dereference --verbatim-files-from \
+  tar --create --file=- --directory="$JOBLET_ROOT/" --no-recursion --hard-dereference --verbatim-files-from \
     --files-from=<(sed 's,^/,./,') |
     tar --extract --file=- --directory="$JOBLET_TREE" --no-same-owner --keep-directory-symlink
 }

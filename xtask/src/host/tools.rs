@@ -76,6 +76,9 @@ impl Need {
         const ZSTD: &[MissingTool] = &[tool("zstd", "zstd", "reads `.tar.zst` bases and layers")];
         const TESTS: &[MissingTool] = &[
             tool("bsdtar", "libarchive-tools", "lists archives in tests"),
+            tool("createrepo_c", "createrepo-c", "makes a repository of RPM packages in tests"),
+            tool("dnf", "dnf", "installs RPM packages in tests"),
+            tool("rpmbuild", "rpm", "makes RPM packages in tests"),
             tool("busybox", "busybox-static", "is a whole userland for tests"),
             tool("bwrap", "bubblewrap", "is the sandbox that ours is compared with"),
             tool("curl", "curl", "fetches in tests"),
