@@ -6,6 +6,7 @@ pub mod pack;
 #[cfg(feature = "github")]
 pub mod publish;
 mod serve;
+pub mod registry;
 pub mod start;
 pub mod unpack;
 pub mod validate;
@@ -70,6 +71,10 @@ pub enum BenchError {
     Ended { command: String, status: String },
     #[error("failed to read the bundle that an OCI runtime wrote")]
     Bundle { source: serde_json::Error },
+    #[error("the generated registry could not be changed")]
+    Registry { source: Box<crate::release::registry_branch::PushRegistryError> },
+    #[error("the generated registry could not be written")]
+    RegistryFile { source: crate::release::registry_file::RegistryFileError },
     #[error("failed to validate the generated definitions")]
     Validate { source: crate::validate::ValidateError },
     #[error("failed to publish to the server on loopback")]

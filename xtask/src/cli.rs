@@ -10,6 +10,7 @@ mod completions;
 mod diff;
 mod doctor;
 mod explain;
+mod gather;
 mod lock;
 mod new;
 mod peer;
@@ -66,6 +67,7 @@ enum Command {
     Diff(diff::Args),
     Doctor(doctor::Args),
     Explain(explain::Args),
+    Gather(gather::Args),
     Lock(lock::Args),
     /// Print the manual page
     Man,
@@ -111,6 +113,7 @@ fn run(cli: &Cli) -> Result<ExitStatus, Failure> {
         Command::Ci(args) => ci::run(args, &repo(&cli.global)?),
         Command::Completions(args) => Ok(completions::run(args, Cli::command())),
         Command::Explain(args) => explain::run(args),
+        Command::Gather(args) => gather::run(args, &repo(&cli.global)?),
         Command::New(args) => new::run(args, &cli.global),
         Command::Peer(args) => peer::run(args, &repo(&cli.global)?),
         Command::Lock(args) => lock::run(args, &repo(&cli.global)?),

@@ -5,6 +5,7 @@ pub mod facts;
 #[cfg(feature = "github")]
 pub mod github;
 mod lock_check;
+pub mod mirror;
 pub mod plan;
 pub mod publish;
 pub mod registry_branch;

@@ -39,6 +39,7 @@ enum What {
     Validate,
     List,
     Publish,
+    Registry,
 }
 
 /// Measures.
@@ -52,6 +53,10 @@ pub(crate) fn run(args: &Args, repo: &Path) -> Result<ExitStatus, Failure> {
             |error| Failure::new(ExitStatus::Host, &error).hint("name another: `--scratch DIR`"),
         )?;
     let setting = Setting { scratch: scratch.path().to_owned(), rounds: args.rounds };
+    // First: its peak of memory is the process's.
+    if wanted(What::Registry) {
+        show(bench::registry::run(&setting))?;
+    }
     if wanted(What::Validate) {
         eprintln!("measuring validate, {} rounds; the shell's way takes longest", args.rounds);
         show(bench::validate::run(&setting))?;

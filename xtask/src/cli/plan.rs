@@ -15,7 +15,11 @@ use xtask::release::registry_file;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The tag: `name@version` or `vX.Y.Z`; the checkout is what it names
-    tag: Tag,
+    #[arg(required_unless_present = "all")]
+    tag: Option<Tag>,
+    /// Plan every runtime of the repository as it is, released or not
+    #[arg(long, conflicts_with_all = ["tag", "rebuild"])]
+    all: bool,
     /// How to print the plan
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
@@ -34,14 +38,18 @@ enum Format {
 
 /// Plans.
 pub(crate) fn run(args: &Args, repo: &Path) -> Result<ExitStatus, Failure> {
-    let registry = if args.rebuild {
+    let registry = if args.rebuild || args.all {
         None
     } else {
         registry_file::read(repo).map_err(|error| Failure::new(ExitStatus::Findings, &error))?
     };
-    let plan = plan::plan(repo, &args.tag, registry.as_ref()).map_err(|error| {
-        Failure::new(ExitStatus::Findings, &error).hint("check out the commit that the tag names")
-    })?;
+    let plan = match &args.tag {
+        Some(tag) => plan::plan(repo, tag, registry.as_ref()).map_err(|error| {
+            Failure::new(ExitStatus::Findings, &error)
+                .hint("check out the commit that the tag names")
+        }),
+        None => plan::everything(repo).map_err(|error| Failure::new(ExitStatus::Findings, &error)),
+    }?;
     match args.format {
         Format::Human => print!("{}", shown_lines(&plan.to_string())),
         Format::GithubMatrix => println!("{}", plan.github_matrix()),

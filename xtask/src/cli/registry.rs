@@ -1,4 +1,4 @@
-//! `xtask registry`: checks and merges `registry.json`.
+//! `xtask registry`: checks, merges and copies registries.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command's rendering")]
 
 use std::io;
@@ -6,11 +6,17 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use rnx::failure::{ExitStatus, Failure};
-use rnx_spec::registry::{self, Ledger};
+use rnx_spec::registry::{self, Ledger, near_names};
+use rnx_spec::{RuntimeName, RuntimeSpec};
+use rnx_store::blob::AddBlobError;
+use rnx_store::fetch::Fetcher;
 use xtask::git::Git;
+use xtask::release::mirror::{self, MirrorError};
 use xtask::release::registry_branch::REGISTRY_FILE;
 use xtask::release::registry_file;
 
+use super::base::fetch_options;
+use super::now;
 use super::release::show_findings;
 
 /// Check and change registries
@@ -24,6 +30,7 @@ pub(crate) struct Args {
 enum Command {
     Check(Check),
     Merge(Merge),
+    Mirror(Mirror),
 }
 
 /// Check a registry: that every reader understands it, and that nothing published changed
@@ -56,11 +63,28 @@ struct Merge {
     output: Option<PathBuf>,
 }
 
+/// Copy a registry, or some runtimes of it, into a folder: for hosts that reach nothing else
+///
+/// Every file is verified. A copy that was broken off goes on where it stopped, and what is there is not fetched again.
+/// `rnx --registry DIR` installs from the folder, and so does `--registry URL` where a web server serves it.
+#[derive(Debug, clap::Args)]
+struct Mirror {
+    /// The registry: `owner/repo`, a URL, or a folder
+    #[arg(long, value_name = "REGISTRY")]
+    from: String,
+    /// The folder of the copy
+    #[arg(long, value_name = "DIR")]
+    to: PathBuf,
+    /// The runtimes to copy [default: all]
+    names: Vec<RuntimeName>,
+}
+
 /// Runs one of the commands.
 pub(crate) fn run(args: &Args, global: &super::Global) -> Result<ExitStatus, Failure> {
     match &args.command {
         Command::Check(args) => check(args, global),
         Command::Merge(args) => merge(args),
+        Command::Mirror(args) => mirror(args),
     }
 }
 
@@ -136,4 +160,51 @@ fn merge(args: &Merge) -> Result<ExitStatus, Failure> {
         None => print!("{text}"),
     }
     Ok(ExitStatus::Done)
+}
+
+fn mirror(args: &Mirror) -> Result<ExitStatus, Failure> {
+    let here = std::env::current_dir().map_err(|error| Failure::new(ExitStatus::Host, &error))?;
+    let from = rnx::resolve::location(&args.from, &[], &here)
+        .map_err(|error| Failure::new(ExitStatus::Usage, &error))?;
+    let fetcher =
+        Fetcher::new(&fetch_options()?).map_err(|error| Failure::new(ExitStatus::Host, &error))?;
+    let mut tell = |spec: &RuntimeSpec| eprintln!("copying {spec}");
+    let (from, now) = ((&from.document, args.names.as_slice()), now());
+    let done = mirror::mirror(&fetcher, from, (&args.to, &now), &mut tell)
+        .map_err(|error| mirror_failure(&error))?;
+    for spec in &done.unverifiable {
+        eprintln!("left out {spec}: its files have no digest to verify");
+    }
+    println!(
+        "{} release(s) in {}: {} file(s) fetched, {} there already",
+        done.releases.len(),
+        args.to.display(),
+        done.fetched,
+        done.kept
+    );
+    Ok(ExitStatus::Done)
+}
+
+fn mirror_failure(error: &MirrorError) -> Failure {
+    let status = match error {
+        MirrorError::Unknown { name, known } => {
+            let near = near_names(name, known);
+            let failure = Failure::new(ExitStatus::Usage, error);
+            return match near.first() {
+                Some(near) => failure.hint(format!("did you mean `{near}`?")),
+                None => failure,
+            };
+        }
+        MirrorError::Read { .. } => ExitStatus::Network,
+        MirrorError::Fetch { source, .. } => match **source {
+            AddBlobError::Open { .. } | AddBlobError::Read { .. } => ExitStatus::Network,
+            AddBlobError::Write { .. } | AddBlobError::Lock(_) => ExitStatus::Host,
+            _ => ExitStatus::Integrity,
+        },
+        MirrorError::Write { .. } => ExitStatus::Host,
+        MirrorError::Parse { .. } | MirrorError::Name { .. } | MirrorError::Registry { .. } => {
+            ExitStatus::Findings
+        }
+    };
+    Failure::new(status, error).hint("run the same command again: what was copied is kept")
 }

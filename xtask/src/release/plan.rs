@@ -8,13 +8,14 @@ use rnx_spec::registry::Registry;
 use rnx_spec::{Arch, Platform, RuntimeName, RuntimeSpec, Tag, Version, manifest};
 
 use super::tagged::{self, TaggedError};
-use crate::definitions::Definition;
+use crate::definitions::{self, Definition, LoadDefinitionError};
 use crate::git::{Git, GitError};
 
 /// What is built for a tag, and what is not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReleasePlan {
-    pub tag: Tag,
+    /// `None` for everything that the repository defines, released or not.
+    pub tag: Option<Tag>,
     /// In the order of their folders.
     pub runtimes: Vec<PlannedRuntime>,
     /// Runtimes that a bulk tag leaves out: nothing of theirs changed since their last release.
@@ -66,7 +67,8 @@ pub fn plan(
         }
         _ => LastReleases::default(),
     };
-    let mut plan = ReleasePlan { tag: tag.clone(), runtimes: Vec::new(), unchanged: Vec::new() };
+    let mut plan =
+        ReleasePlan { tag: Some(tag.clone()), runtimes: Vec::new(), unchanged: Vec::new() };
     for definition in definitions {
         let spec = definition.manifest.spec();
         let unchanged =
@@ -79,6 +81,18 @@ pub fn plan(
         }
     }
     Ok(plan)
+}
+
+/// Returns a plan to build everything that the repository defines.
+pub fn everything(repo: &Path) -> Result<ReleasePlan, LoadDefinitionError> {
+    let mut runtimes = Vec::new();
+    // What cannot be listed has no definitions; loading one would say why.
+    for folder in definitions::folders(repo).unwrap_or_default() {
+        let definition = definitions::load(repo, &folder)?;
+        let (spec, builds) = (definition.manifest.spec(), builds(&definition));
+        runtimes.push(PlannedRuntime { spec, builds });
+    }
+    Ok(ReleasePlan { tag: None, runtimes, unchanged: Vec::new() })
 }
 
 /// Returns the platforms that are built for a definition, in the author's order.
@@ -168,7 +182,10 @@ fn same_but_version(old: &str, new: &str) -> bool {
 
 impl fmt::Display for ReleasePlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", self.tag)?;
+        match &self.tag {
+            Some(tag) => writeln!(f, "{tag}")?,
+            None => writeln!(f, "all runtimes")?,
+        }
         for (spec, platform) in self.jobs() {
             writeln!(f, "  build {spec} for {platform} on {}", runner(platform.arch))?;
         }

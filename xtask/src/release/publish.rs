@@ -5,7 +5,9 @@
 //! killed at, [`plan`] on what it left gives the steps that are missing, and none that uploads again what is right.
 
 pub mod collect;
+pub mod folder;
 pub mod forge;
+pub mod gather;
 pub mod notes;
 pub mod prepare;
 

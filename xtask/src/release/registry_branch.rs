@@ -148,8 +148,9 @@ pub fn push(
     let mut tries = 0;
     loop {
         tries += 1;
-        let tip = branch.read()?;
-        let Some(text) = changed(tip.text.clone(), change)? else { return Ok(Pushed::Nothing) };
+        let mut tip = branch.read()?;
+        // A large registry is in memory once.
+        let Some(text) = changed(tip.text.take(), change)? else { return Ok(Pushed::Nothing) };
         let id = branch.commit(&tip, &text, &change.message)?;
         let Err(error) = branch.push_commit(&id, &branch.branch) else {
             return Ok(Pushed::Commit { id, tries });
