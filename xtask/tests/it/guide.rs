@@ -94,7 +94,11 @@ fn reader_of_the_guide(scene: &Scene) -> PathBuf {
     let mut copy = Command::new("cp");
     copy.arg("-R").arg(own.join("lib")).arg(own.join("bases.yaml")).arg(&runtimes);
     assert!(copy.status().unwrap().success());
+    programs(scene)
+}
 
+/// Returns a folder with the programs that a reader of this repository's documents types.
+pub(crate) fn programs(scene: &Scene) -> PathBuf {
     let xtask = Path::new(env!("CARGO_BIN_EXE_xtask"));
     let bin = scene.repo().with_file_name("bin");
     fs_err::create_dir(&bin).unwrap();

@@ -21,6 +21,7 @@ mod publish;
 mod registry_races;
 mod release;
 mod robust;
+mod releasing;
 mod sbom;
 mod schema;
 mod sources;
