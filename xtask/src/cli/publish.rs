@@ -1,8 +1,9 @@
 //! `xtask publish`: a tag's files become a release that everybody sees, and an entry of the registry.
 
+mod folder;
 #[cfg(feature = "github")]
 mod github;
-#[cfg(feature = "github")]
+mod here;
 mod show;
 
 use std::path::{Path, PathBuf};
@@ -38,6 +39,11 @@ pub(crate) struct Args {
     /// The folder with what was built [default: dist in the repository]
     #[arg(long, value_name = "DIR")]
     dist: Option<PathBuf>,
+    /// Publish into this folder, a path or a `file://` URL, instead of to GitHub
+    ///
+    /// It is a registry that `rnx` installs from, as it lies there or over any web server.
+    #[arg(long, value_name = "DIR")]
+    to: Option<String>,
     /// The repository on GitHub [default: what the remote's address says]
     #[arg(long, value_name = "OWNER/NAME", env = "GITHUB_REPOSITORY")]
     repository: Option<String>,
@@ -64,6 +70,9 @@ pub(crate) struct Args {
 
 /// Publishes.
 pub(crate) fn run(args: &Args, repo: &Path) -> Result<ExitStatus, Failure> {
+    if let Some(to) = &args.to {
+        return folder::run(args, to, repo);
+    }
     #[cfg(feature = "github")]
     return github::run(args, repo);
     #[cfg(not(feature = "github"))]

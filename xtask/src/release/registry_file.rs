@@ -42,6 +42,18 @@ pub fn read_file(path: &Path) -> Result<Registry, RegistryFileError> {
 pub fn change(dir: &Path, change: &Change<'_>) -> Result<(), RegistryFileError> {
     let lock = |source| RegistryFileError::Lock { dir: dir.to_owned(), source };
     let guard = StoreGuard::lock(&dir.join(".registry.lock")).map_err(lock)?;
+    if let Some(text) = changed(dir, change)? {
+        write(dir, &text)?;
+    }
+    guard.delete().map_err(lock)
+}
+
+/// Returns whether a change would change the registry of a folder. Nothing is written.
+pub fn preview(dir: &Path, change: &Change<'_>) -> Result<bool, RegistryFileError> {
+    Ok(changed(dir, change)?.is_some())
+}
+
+fn changed(dir: &Path, change: &Change<'_>) -> Result<Option<String>, RegistryFileError> {
     let path = dir.join(REGISTRY_FILE);
     let text = match fs_err::read_to_string(&path) {
         Ok(text) => Some(text),
@@ -49,10 +61,7 @@ pub fn change(dir: &Path, change: &Change<'_>) -> Result<(), RegistryFileError> 
         Err(source) => return Err(RegistryFileError::Read { source }),
     };
     let refused = |source| RegistryFileError::Change { path, source: Box::new(source) };
-    if let Some(text) = registry_branch::changed(text, change).map_err(refused)? {
-        write(dir, &text)?;
-    }
-    guard.delete().map_err(lock)
+    registry_branch::changed(text, change).map_err(refused)
 }
 
 /// Writes the registry of a folder: a reader sees the old file or the whole new one.

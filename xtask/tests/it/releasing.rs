@@ -21,12 +21,16 @@ fn clone(workshop: &Workshop) {
         platform()
     );
     fs_err::write(definition.join("manifest.yaml"), manifest).unwrap();
-    fs_err::write(repo.join(".gitignore"), "/dist\n/images\n/public\n/base\n/other\n/mirror\n").unwrap();
+    fs_err::write(
+        repo.join(".gitignore"),
+        "/dist\n/images\n/runtimes/bases.yaml\n/public\n/base\n/other\n/mirror\n",
+    )
+    .unwrap();
     let hub = repo.with_file_name("hub");
     git(&repo, &["init", "--quiet", "--bare", "--initial-branch=main", hub.to_str().unwrap()]);
     git(&repo, &["init", "--quiet", "--initial-branch=main"]);
     git(&repo, &["remote", "add", "origin", hub.to_str().unwrap()]);
-    git(&repo, &["add", ".gitignore", "runtimes/bases.yaml"]);
+    git(&repo, &["add", ".gitignore"]);
     git(&repo, &["commit", "--quiet", "-m", "a repository of definitions"]);
     git(&repo, &["push", "--quiet", "--set-upstream", "origin", "main"]);
 }
@@ -95,10 +99,16 @@ fn the_guide_to_releasing_does_what_it_says() {
     }
     // A mirror that is complete fetches nothing; a file that was damaged is fetched again, and no other.
     let mirror = "cargo xtask registry mirror --from ./public --to ./mirror";
-    assert_eq!(typed(scene, &bin, mirror).stdout, "1 release(s) in ./mirror: 0 file(s) fetched, 4 there already\n");
+    assert_eq!(
+        typed(scene, &bin, mirror).stdout,
+        "1 release(s) in ./mirror: 0 file(s) fetched, 4 there already\n"
+    );
     let damaged = repo.join("mirror/hello@0.1.0/hello-0.1.0.tar.gz");
     fs_err::write(&damaged, "damaged").unwrap();
-    assert_eq!(typed(scene, &bin, mirror).stdout, "1 release(s) in ./mirror: 1 file(s) fetched, 3 there already\n");
+    assert_eq!(
+        typed(scene, &bin, mirror).stdout,
+        "1 release(s) in ./mirror: 1 file(s) fetched, 3 there already\n"
+    );
     assert_eq!(
         fs_err::read(damaged).unwrap(),
         fs_err::read(repo.join("public/hello@0.1.0/hello-0.1.0.tar.gz")).unwrap()

@@ -33,7 +33,8 @@ pub struct Folder {
     dir: PathBuf,
     /// The tag and the commit that is published. A folder has no tags of its own: the clone's are taken.
     tag: (Tag, String),
-    guard: StoreGuard,
+    /// `None` for one that only looks.
+    guard: Option<StoreGuard>,
 }
 
 /// A folder cannot be published into.
@@ -65,13 +66,19 @@ impl Folder {
         fs_err::create_dir_all(dir).map_err(|source| OpenFolderError::Make { source })?;
         let lock = |source| OpenFolderError::Lock { dir: dir.to_owned(), source };
         let guard = StoreGuard::lock(&dir.join(".publish.lock")).map_err(lock)?;
-        Ok(Self { dir: dir.to_owned(), tag: (tag.clone(), commit.to_owned()), guard })
+        Ok(Self { dir: dir.to_owned(), tag: (tag.clone(), commit.to_owned()), guard: Some(guard) })
+    }
+
+    /// Looks at a folder, for a plan that nobody carries out.
+    pub fn look(dir: &Path, tag: &Tag, commit: &str) -> Self {
+        Self { dir: dir.to_owned(), tag: (tag.clone(), commit.to_owned()), guard: None }
     }
 
     /// Lets others publish.
     pub fn close(self) -> Result<(), OpenFolderError> {
         let dir = self.dir;
-        self.guard.delete().map_err(|source| OpenFolderError::Lock { dir, source })
+        let Some(guard) = self.guard else { return Ok(()) };
+        guard.delete().map_err(|source| OpenFolderError::Lock { dir, source })
     }
 
     fn place(&self, release: u64) -> PathBuf {
