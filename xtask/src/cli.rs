@@ -17,6 +17,7 @@ mod peer;
 mod plan;
 mod progress;
 mod publish;
+mod reconcile;
 mod registry;
 mod release;
 mod rootfs_helper;

@@ -8,6 +8,7 @@ mod lock_check;
 pub mod mirror;
 pub mod plan;
 pub mod publish;
+pub mod reconcile;
 pub mod registry_branch;
 pub mod registry_file;
 pub mod steps;

@@ -16,8 +16,8 @@ use xtask::release::registry_branch::REGISTRY_FILE;
 use xtask::release::registry_file;
 
 use super::base::fetch_options;
-use super::now;
 use super::release::show_findings;
+use super::{now, reconcile};
 
 /// Check and change registries
 #[derive(Debug, clap::Args)]
@@ -31,6 +31,7 @@ enum Command {
     Check(Check),
     Merge(Merge),
     Mirror(Mirror),
+    Reconcile(reconcile::Args),
 }
 
 /// Check a registry: that every reader understands it, and that nothing published changed
@@ -85,6 +86,7 @@ pub(crate) fn run(args: &Args, global: &super::Global) -> Result<ExitStatus, Fai
         Command::Check(args) => check(args, global),
         Command::Merge(args) => merge(args),
         Command::Mirror(args) => mirror(args),
+        Command::Reconcile(args) => reconcile::run(args, global),
     }
 }
 

@@ -205,6 +205,11 @@ impl RegistryBranch {
         changed(self.read()?.text, change)
     }
 
+    /// Returns the text of the registry at the branch's tip; `None` where there is none.
+    pub fn text(&self) -> Result<Option<String>, PushRegistryError> {
+        Ok(self.read()?.text)
+    }
+
     pub(super) fn read(&self) -> Result<Tip, PushRegistryError> {
         let refspec = format!("+refs/heads/{}:{TIP_REF}", self.branch);
         let fetch =
