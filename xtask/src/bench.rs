@@ -7,6 +7,7 @@ pub mod pack;
 pub mod publish;
 mod serve;
 pub mod registry;
+mod serve;
 pub mod start;
 pub mod unpack;
 pub mod validate;
