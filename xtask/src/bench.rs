@@ -5,7 +5,6 @@ pub mod list;
 pub mod pack;
 #[cfg(feature = "github")]
 pub mod publish;
-mod serve;
 pub mod registry;
 mod serve;
 pub mod start;

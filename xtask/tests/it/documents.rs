@@ -14,8 +14,7 @@ const NOT_YET: [&str; 0] = [];
 #[test]
 fn documents_name_commands_that_exist() {
     let command = Regex::new(
-        r"(?:(?P<xtask>cargo xtask)|\brnx(?: --base \S+)?) (?P<words>[a-z]+(?: (?:run|install|update|list|search|info|outdated|add|refresh|remove|verify|path)\b)?)(?P<rest>[^`\n#|]*)",
-        r"(?:(?P<xtask>cargo xtask)|\brnx(?: --base \S+)?) (?P<words>[a-z]+(?: (?:run|install|update|list|info|remove|verify|path|check|merge|mirror|reconcile)\b)?)(?P<rest>[^`\n#|]*)",
+        r"(?:(?P<xtask>cargo xtask)|\brnx(?: --base \S+)?) (?P<words>[a-z]+(?: (?:run|install|update|list|search|info|outdated|add|refresh|remove|verify|path|check|merge|mirror|reconcile)\b)?)(?P<rest>[^`\n#|]*)",
     )
     .unwrap();
     let (xtask, rnx) = (PathBuf::from(env!("CARGO_BIN_EXE_xtask")), rnx());
