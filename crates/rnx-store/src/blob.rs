@@ -106,7 +106,8 @@ fn fetch(
     watch: &mut dyn Watch,
 ) -> Result<(), AddBlobError> {
     match download::download(fetcher, request, &mut partial, watch) {
-        Ok(()) => partial.commit(path),
+        // What could not be flushed is not to be trusted later.
+        Ok(()) => partial.commit(path).or_else(|error| partial.remove().and(Err(error))),
         // What broke off is worth keeping, what is wrong is not.
         Err(error @ (AddBlobError::Open { .. } | AddBlobError::Read { .. }))
             if partial.bytes() > 0 =>

@@ -177,7 +177,8 @@ pub fn settle(layout: &Layout) -> Result<(), RecordError> {
             .strip_suffix(".json")
             .and_then(folder_spec)
             .filter(|spec| folder_id(&layout.install(spec)).is_none());
-        found.extend(next.or(orphan));
+        let lock = name.strip_suffix(".lock").and_then(folder_spec);
+        found.extend(next.or(orphan).or(lock));
     }
     found.sort();
     found.dedup();
@@ -186,6 +187,16 @@ pub fn settle(layout: &Layout) -> Result<(), RecordError> {
         if let Some(guard) = StoreGuard::try_lock(&lock).map_err(RecordError::Lock)? {
             settle_one(layout, &spec)?;
             guard.delete().map_err(RecordError::Lock)?;
+        }
+    }
+    // The locks of aliases and of downloads that nobody holds any more.
+    for folder in [layout.state(), layout.store()] {
+        for name in names(&folder)?.iter().filter(|name| name.strip_suffix(".lock").is_some()) {
+            if let Some(guard) =
+                StoreGuard::try_lock(&folder.join(name)).map_err(RecordError::Lock)?
+            {
+                guard.delete().map_err(RecordError::Lock)?;
+            }
         }
     }
     Ok(())

@@ -88,6 +88,7 @@ impl Need {
             tool("/usr/share/doc/python3-venv", "python3-venv", "installs checkers from PyPI"),
             tool("shellcheck", "shellcheck", "checks shell scripts"),
             tool("shfmt", "shfmt", "checks shell scripts"),
+            tool("strace", "strace", "kills in tests, and lets a disk fail"),
             tool("xz", "xz-utils", "packs in tests"),
             tool("zstd", "zstd", "packs in tests"),
         ];

@@ -98,7 +98,7 @@ impl Partial {
     }
 
     /// Gives the bytes, which were verified, the name of a blob.
-    pub(super) fn commit(self, path: &Path) -> Result<(), AddBlobError> {
+    pub(super) fn commit(&self, path: &Path) -> Result<(), AddBlobError> {
         self.file.sync_all().map_err(|source| self.write_error(source))?;
         let error = |source| AddBlobError::Write { path: path.to_owned(), source };
         fs::rename(&self.path, path).map_err(error)?;
@@ -107,7 +107,7 @@ impl Partial {
         File::open(dir).and_then(|dir| dir.sync_all()).map_err(error)
     }
 
-    pub(super) fn remove(self) -> Result<(), AddBlobError> {
+    pub(super) fn remove(&self) -> Result<(), AddBlobError> {
         remove_if_there(&self.path)
             .and_then(|()| remove_if_there(&self.etag_path))
             .map_err(|source| self.write_error(source))

@@ -47,7 +47,7 @@ pub(crate) fn plan(
         return Ok(None);
     }
     let Ok(path) = blob::add(fetcher, request, &layout.store(), &mut |_| {}) else {
-        return Ok(None);
+        return record::remove(&blob::path(&layout.store(), request.digest)).map(|()| None);
     };
     let bytes = fs::read(&path);
     record::remove(&path)?;
