@@ -61,19 +61,20 @@ impl Context {
 
     /// Opens those that can be read, for a command that looks around; says so about the others.
     pub(crate) fn readable(&self, named: Option<&str>) -> Result<Vec<OpenRegistry>, Failure> {
-        let locations = self.locations(named)?;
-        let alone = locations.len() == 1;
         let mut registries = Vec::new();
-        for location in locations {
+        let mut failures = Vec::new();
+        for location in self.locations(named)? {
             match self.open(location) {
                 Ok(open) => registries.push(open),
-                Err(failure) if alone => return Err(failure),
-                Err(failure) => {
-                    anstream::eprint!("{}", render::shown_lines(&failure.as_warning()));
-                }
+                Err(failure) => failures.push(failure),
             }
         }
-        Ok(registries)
+        // Where none can be read there is nothing to look around in.
+        let last = if registries.is_empty() { failures.pop() } else { None };
+        for failure in failures {
+            anstream::eprint!("{}", render::shown_lines(&failure.as_warning()));
+        }
+        last.map_or(Ok(registries), Err)
     }
 
     /// Opens a registry as its server has it now; a copy will not do.

@@ -56,7 +56,7 @@ pub(crate) struct Add {
     /// The command that prints a token for it, such as 'gh auth token'
     #[arg(long, value_name = "COMMAND", group = "token")]
     token_command: Option<String>,
-    /// Another server that may see the token, such as <https://assets.example.org>; can be repeated
+    /// Another server that may see the token, such as `assets.example.org`; can be repeated
     #[arg(long, value_name = "SERVER", requires = "token")]
     token_host: Vec<String>,
     /// Write to the whole host's configuration instead of your own

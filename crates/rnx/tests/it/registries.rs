@@ -226,6 +226,15 @@ fn registries_are_asked_in_their_order() {
     let shown = scene.run(&AVAILABLE, &[]);
     assert!(shown.contains("other") && shown.contains("warning: failed to read"), "{shown}");
     assert!(shown.ends_with("status 0"), "{shown}");
+    scene.rnx.configure(&format!(
+        "  registries: [{{name: own, url: {url}}}, {{name: other, url: /nowhere}}]\n"
+    ));
+    for args in [&AVAILABLE[..], &["runtime", "info", "other"], &["runtime", "search", "other"]] {
+        let shown = scene.run(args, &[]);
+        assert!(shown.starts_with("warning: failed to read the registry `own`"), "{shown}");
+        assert!(shown.contains("\nerror: failed to read the registry `other`"), "{shown}");
+        assert!(shown.ends_with("status 1"), "{shown}");
+    }
 }
 
 #[test]
