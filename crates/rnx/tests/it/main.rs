@@ -3,6 +3,7 @@
 
 mod busybox;
 mod crash;
+mod distros;
 mod doctor;
 mod exits;
 mod find;
