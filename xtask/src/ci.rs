@@ -95,6 +95,7 @@ pub fn checks(xtask: &str) -> Vec<Check> {
         script("github", GITHUB),
         check("try", &[xtask, "try", "python-3.11"]),
         script("documents", DOCUMENTS),
+        script("publish", PUBLISH),
         script("reproduce", REPRODUCE),
         script("ordinary", ORDINARY),
         // After `reproduce`, which compares all that is in `dist`.
@@ -123,6 +124,9 @@ esac"#;
 /// Types what the documents tell people to, with the runtime that `try` built.
 const DOCUMENTS: &str = r#"archive=$(ls dist/python-3.11-[0-9]*-ubuntu-amd64.tar.gz | head -n 1)
 RNX_DOCUMENTS_ARCHIVE=$archive cargo test --locked --features xtask/github --workspace --test it overview"#;
+
+/// Releases what `try` built: to a GitHub on loopback, from its registry onto a host, and into a job there.
+const PUBLISH: &str = include_str!("ci/publish.sh");
 
 /// Builds what `try` built again, from another folder, and compares the digests.
 const REPRODUCE: &str = r#"other=$(mktemp -d)
