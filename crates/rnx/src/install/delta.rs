@@ -6,7 +6,6 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use fs_err as fs;
 use rnx_archive::indexed::CheckedIndex;
 use rnx_archive::{Limits, UnpackError};
 use rnx_spec::artifact::{FileIndex, Member};
@@ -46,14 +45,12 @@ pub(crate) fn plan(
     if record::specs(layout)?.is_empty() || is_begun(layout, resolved) {
         return Ok(None);
     }
-    let Ok(path) = blob::add(fetcher, request, &layout.store(), &mut |_| {}) else {
-        return record::remove(&blob::path(&layout.store(), request.digest)).map(|()| None);
-    };
-    let bytes = fs::read(&path);
-    record::remove(&path)?;
-    let Some(index) = bytes.ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()) else {
+    // It is small beside what it saves, and is written once, for the install.
+    let Ok(bytes) = fetcher.read_all(&request.url, INDEX_BYTES_MAX) else { return Ok(None) };
+    if !blob::digest(&bytes[..]).is_ok_and(|digest| digest == request.digest) {
         return Ok(None);
-    };
+    }
+    let Ok(index) = serde_json::from_slice(&bytes) else { return Ok(None) };
     of_index(layout, resolved, index)
 }
 
