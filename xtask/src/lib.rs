@@ -6,6 +6,7 @@ pub mod build;
 pub mod ci;
 pub mod closure;
 pub mod codegen;
+pub mod contents;
 pub mod definitions;
 pub mod diff;
 pub mod doctor;

@@ -7,6 +7,7 @@ use rnx::failure::{ExitStatus, Failure};
 use rnx::shown::shown_lines;
 use rnx_spec::Platform;
 use rnx_spec::lock::{Change, changes};
+use xtask::codegen;
 use xtask::definitions::Definition;
 use xtask::lock::{self, LockFileError};
 
@@ -57,6 +58,8 @@ pub(crate) fn run(args: &Args, repo: &Path) -> Result<ExitStatus, Failure> {
             }
         } else {
             lock::replace(&definition.dir, platform, built.lock).map_err(|error| failed(&error))?;
+            codegen::refresh_contents(repo)
+                .map_err(|error| Failure::new(ExitStatus::Host, &error))?;
         }
     }
     Ok(status)

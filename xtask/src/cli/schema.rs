@@ -6,7 +6,7 @@ use xtask::codegen::{self, CodegenError};
 
 use crate::cli::{Global, repo};
 
-/// Write the JSON Schemas and docs/diagnostics.md
+/// Write the JSON Schemas, docs/diagnostics.md, and docs/runtimes.md
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Write nothing; fail if a file is not what it should be

@@ -25,7 +25,12 @@ fn a_lock_is_written_checked_and_told_apart() {
     assert_eq!(check.stdout, format!("tiny@1.0.0 {}: was not locked\n", platform()));
     assert!(!path.exists());
 
+    // A repository that has the page of what is inside its runtimes gets it brought up to date.
+    let page = workshop.scene.repo().join("docs/runtimes.md");
+    fs_err::create_dir(page.parent().unwrap()).unwrap();
+    fs_err::write(&page, "").unwrap();
     assert_eq!(workshop.scene.xtask(&["lock", "tiny"]).status.code(), Some(0));
+    assert!(fs_err::read_to_string(&page).unwrap().contains("| idna | pypi | 3.1 |\n"));
     let sums = || fs_err::read_to_string(workshop.dist().join("SHA256SUMS")).unwrap();
     let archive = |sums: &str| {
         let name = format!("-{}.tar.gz", platform());
