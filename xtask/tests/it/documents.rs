@@ -14,7 +14,7 @@ const NOT_YET: [&str; 0] = [];
 #[test]
 fn documents_name_commands_that_exist() {
     let command = Regex::new(
-        r"(?:(?P<xtask>cargo xtask)|\brnx(?: --base \S+)?) (?P<words>[a-z]+(?: (?:run|install|update|list|search|info|outdated|add|refresh|remove|verify|path|check|merge|mirror|reconcile)\b)?)(?P<rest>[^`\n#|]*)",
+        r"(?:(?P<xtask>cargo xtask)|\brnx(?: --base \S+)?) (?P<words>[a-z]+(?: (?:run|install|update|list|search|info|outdated|add|refresh|remove|verify|path|gc|export|import|check|merge|mirror|reconcile)\b)?)(?P<rest>[^`\n#|]*)",
     )
     .unwrap();
     let (xtask, rnx) = (PathBuf::from(env!("CARGO_BIN_EXE_xtask")), rnx());
@@ -41,7 +41,7 @@ fn documents_name_commands_that_exist() {
             let own = found["rest"].split(" -- ").next().unwrap();
             let options = own.split([' ', '=', ']', '[']).filter(|word| word.starts_with("--"));
             for option in options.map(|word| word.trim_end_matches([',', '.', ')'])) {
-                let known = help.split([' ', ',', '\n']).any(|word| word == option);
+                let known = help.split([' ', ',', '\n', '[']).any(|word| word == option);
                 assert!(known, "{}: {typed} has no {option}", page.display());
             }
             said.insert(typed);
