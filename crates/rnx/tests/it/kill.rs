@@ -14,7 +14,7 @@ use rnx_store::layout::Layout;
 use crate::rnx::Rnx;
 
 /// What changes folders and files, or is between such changes. Not all are on every architecture.
-const STEPS: [&str; 21] = [
+const STEPS: [&str; 23] = [
     "write",
     "pwrite64",
     "mkdir",
@@ -36,6 +36,8 @@ const STEPS: [&str; 21] = [
     "utimensat",
     "flock",
     "ftruncate",
+    "chmod",
+    "fchmodat",
 ];
 /// The number of points.
 const POINTS_MIN: usize = 200;
@@ -51,10 +53,11 @@ struct Change {
     after: bool,
 }
 
-const CHANGES: [Change; 4] = [
+const CHANGES: [Change; 5] = [
     Change { args: &["runtime", "install", "demo@1.10.0"], before: false, after: true },
     Change { args: &["runtime", "install", "demo@1.10.0", "--force"], before: true, after: true },
     Change { args: &["runtime", "remove", "demo@1.10.0"], before: true, after: false },
+    Change { args: &["runtime", "remove", "demo@1.10.0", "--force"], before: true, after: false },
     Change { args: &["runtime", "update", "demo"], before: false, after: true },
 ];
 
