@@ -38,7 +38,7 @@ pub struct Tagged {
 
 /// What is known of a release besides its files.
 pub struct Facts<'a> {
-    /// When the tag was made, in RFC 3339: the same whenever publishing is repeated.
+    /// When the tag's commit was made, in RFC 3339: the same wherever publishing is repeated.
     pub released_at: &'a str,
     pub commit: &'a str,
     /// Where users will find a file.

@@ -19,7 +19,7 @@ pub struct Prepared {
     pub releases: Vec<Release>,
 }
 
-/// The commit of a tag, and when the tag was made.
+/// The commit of a tag, and when it was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TagFacts {
     pub commit: String,
@@ -38,7 +38,7 @@ pub enum PrepareError {
     OtherCommit { tag: Tag, commit: String, head: String },
     #[error("there are changes that are in no commit: {}", paths.join(", "))]
     Changed { paths: Vec<String> },
-    #[error("git says of `{tag}` that it was made at `{time}`, which is no time")]
+    #[error("git says of the commit of `{tag}` that it was made at `{time}`, which is no time")]
     Time { tag: Tag, time: String },
     #[error("failed to collect the release")]
     Collect { source: Box<CollectError> },
@@ -63,9 +63,9 @@ pub fn read_tag(git: &Git, tag: &Tag) -> Result<TagFacts, PrepareError> {
         let paths = changed.lines().filter_map(|line| line.get(3..)).map(str::to_owned).collect();
         return Err(PrepareError::Changed { paths });
     }
-    let reference = tag.reference();
-    let format = "--format=%(creatordate:unix)";
-    let time = ask("find when the tag was made", &["for-each-ref", format, &reference])?;
+    // Not the tag's time: a workflow's checkout has the commit alone, and the release must be the same everywhere.
+    let show = ["show", "--no-patch", "--format=%ct", &commit];
+    let time = ask("find when the commit was made", &show)?;
     let made_at = time.parse().ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
     let made_at = made_at.ok_or_else(|| PrepareError::Time { tag: tag.clone(), time })?;
     Ok(TagFacts { commit, made_at: made_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string() })
