@@ -266,7 +266,9 @@ fn a_tag_becomes_a_release_and_an_entry_that_can_be_fetched() {
 fn everything_that_is_missing_is_told_at_once_and_nothing_is_changed() {
     let scene = Scene::new();
     let dist = scene.repo().join("dist");
-    fs_err::remove_file(dist.join("tiny-1.0.0-ubuntu-arm64.tar.gz")).unwrap();
+    for part in ["part01", "part02"] {
+        fs_err::remove_file(dist.join(format!("tiny-1.0.0-ubuntu-arm64.tar.gz.{part}"))).unwrap();
+    }
     fs_err::write(dist.join("tiny-1.0.0-ubuntu-amd64.files.json"), "").unwrap();
     let missing = scene.publish(&[TAG]);
     assert_eq!(missing.status, Some(1));
