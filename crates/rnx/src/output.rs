@@ -194,6 +194,50 @@ pub struct RuntimePath {
     pub path: PathBuf,
 }
 
+/// A runtime that was to be installed, in `rnx runtime install --json` and `rnx runtime update --json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct InstallResult {
+    pub name: String,
+    pub version: String,
+    pub platform: String,
+    /// The folder of its `runtime.yml`.
+    pub path: PathBuf,
+    pub outcome: InstallOutcome,
+}
+
+/// How an install ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum InstallOutcome {
+    Installed,
+    AlreadyInstalled,
+}
+
+/// An install that was looked at, in `rnx runtime verify --json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Verified {
+    pub name: String,
+    pub version: String,
+    /// What differed from what was unpacked.
+    pub differences: Vec<String>,
+    /// Whether that was put right.
+    pub repaired: bool,
+}
+
+/// What was kept or removed, in `rnx runtime gc --json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Cleaned {
+    /// `NAME@VERSION`, or the path of a download.
+    pub item: String,
+    /// `install` or `download`.
+    pub kind: &'static str,
+    /// `keep` or `remove`.
+    pub verdict: &'static str,
+    pub reason: String,
+    /// What the disk gets back.
+    pub freed_bytes: u64,
+}
+
 /// Returns the JSON Schema of each command's output, by the name of its file.
 pub fn schemas() -> Vec<(&'static str, Value)> {
     fn of<T: JsonSchema>() -> Value {
@@ -205,6 +249,9 @@ pub fn schemas() -> Vec<(&'static str, Value)> {
         ("rnx-runtime-info", of::<Info>()),
         ("rnx-runtime-outdated", of::<Vec<Outdated>>()),
         ("rnx-runtime-path", of::<RuntimePath>()),
+        ("rnx-runtime-install", of::<Vec<InstallResult>>()),
+        ("rnx-runtime-verify", of::<Vec<Verified>>()),
+        ("rnx-runtime-gc", of::<Vec<Cleaned>>()),
         ("rnx-registry-list", of::<Vec<Registry>>()),
         ("rnx-job-receipt", of::<Receipt>()),
         ("rnx-doctor", of::<Vec<crate::doctor::Check>>()),

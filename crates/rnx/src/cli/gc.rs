@@ -2,8 +2,8 @@
 
 use rnx::failure::{ExitStatus, Failure};
 use rnx::gc::{self, Item, Verdict, What};
+use rnx::output::Cleaned;
 use rnx::record;
-use serde::Serialize;
 
 use crate::cli::context::Context;
 use crate::cli::failure::failure;
@@ -23,19 +23,6 @@ pub(crate) struct Args {
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Debug, Serialize)]
-struct Shown {
-    /// `NAME@VERSION`, or the path of a download.
-    item: String,
-    /// `install` or `download`.
-    kind: &'static str,
-    /// `keep` or `remove`.
-    verdict: &'static str,
-    reason: String,
-    /// What the disk gets back.
-    freed_bytes: u64,
 }
 
 /// Cleans up, and says what went and why the rest stays.
@@ -82,8 +69,8 @@ fn text(items: &[Item], dry_run: bool) -> String {
     format!("{}{verb} {}\n", render::table(&rows), render::size(freed))
 }
 
-fn of(item: &Item) -> Shown {
-    Shown {
+fn of(item: &Item) -> Cleaned {
+    Cleaned {
         item: match &item.what {
             What::Install(spec) => spec.to_string(),
             What::Download(path) => path.display().to_string(),

@@ -3,13 +3,13 @@
 use rnx::failure::{ExitStatus, Failure};
 use rnx::install::{self, InstallPlan, Outcome};
 use rnx::list::{self, FindError, Origin};
+use rnx::output::{InstallOutcome, InstallResult};
 use rnx::record;
 use rnx::registry::OpenRegistry;
 use rnx::resolve;
 use rnx_spec::Platform;
 use rnx_spec::host::Host;
 use rnx_spec::registry::{Request, VersionRequest};
-use serde::Serialize;
 
 use crate::cli::context::{Context, choose, request};
 use crate::cli::failure::failure;
@@ -37,16 +37,6 @@ pub(crate) struct Args {
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Debug, Serialize)]
-struct Installed<'a> {
-    name: &'a str,
-    version: String,
-    platform: Platform,
-    path: &'a std::path::Path,
-    /// `installed` or `already-installed`.
-    outcome: &'static str,
 }
 
 /// Installs the runtime of a job, as the command without options does.
@@ -105,17 +95,17 @@ pub(crate) fn carry_out(
 ) -> Result<ExitStatus, Failure> {
     let outcomes = install_all(context, jobs, json)?;
     if json {
-        let results: Vec<Installed<'_>> = jobs
+        let results: Vec<InstallResult> = jobs
             .iter()
             .zip(outcomes)
-            .map(|(Job { plan, .. }, outcome)| Installed {
-                name: plan.resolved.spec.name.as_str(),
+            .map(|(Job { plan, .. }, outcome)| InstallResult {
+                name: plan.resolved.spec.name.to_string(),
                 version: plan.resolved.spec.version.to_string(),
-                platform: plan.resolved.platform,
-                path: &plan.dir,
+                platform: plan.resolved.platform.to_string(),
+                path: plan.dir.clone(),
                 outcome: match outcome {
-                    Outcome::Installed => "installed",
-                    Outcome::AlreadyInstalled => "already-installed",
+                    Outcome::Installed => InstallOutcome::Installed,
+                    Outcome::AlreadyInstalled => InstallOutcome::AlreadyInstalled,
                 },
             })
             .collect();
@@ -143,12 +133,12 @@ fn already(args: &Args, context: &Context, requests: &[Request]) -> Result<ExitS
         if !args.json {
             anstream::eprintln!("{} is already installed", installed.spec);
         }
-        results.push(Installed {
-            name: installed.spec.name.as_str(),
+        results.push(InstallResult {
+            name: installed.spec.name.to_string(),
             version: installed.spec.version.to_string(),
-            platform: record.platform,
-            path: &installed.dir,
-            outcome: "already-installed",
+            platform: record.platform.to_string(),
+            path: installed.dir.clone(),
+            outcome: InstallOutcome::AlreadyInstalled,
         });
     }
     if args.json {

@@ -2,12 +2,12 @@
 
 use rnx::failure::{ExitStatus, Failure};
 use rnx::list::{self, Installed, Origin};
+use rnx::output::Verified;
 use rnx::shown::entries;
 use rnx::verify::{self, Difference};
 use rnx::{record, repair, resolve};
 use rnx_spec::RuntimeSpec;
 use rnx_spec::registry::{Request, VersionRequest};
-use serde::Serialize;
 
 use crate::cli::context::{Context, choose, fetcher, request};
 use crate::cli::failure::failure;
@@ -32,16 +32,6 @@ pub(crate) struct Args {
     /// Print JSON
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Debug, Serialize)]
-struct Verified {
-    name: String,
-    version: String,
-    /// What differed from what was unpacked.
-    differences: Vec<String>,
-    /// Whether nothing differs any more.
-    repaired: bool,
 }
 
 /// Verifies installs; a difference is an integrity failure.
