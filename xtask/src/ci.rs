@@ -108,9 +108,9 @@ pub fn checks(xtask: &str) -> Vec<Check> {
 const WORKFLOWS: &str = "target/python/bin/zizmor --quiet --offline --persona=pedantic .github/workflows
 target/python/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml";
 
-const SHELLCHECK: &str = "git ls-files -z '*.sh' .ci/run 'runtimes/lib/tests/*' | xargs -0 shellcheck --external-sources";
+const SHELLCHECK: &str = "git ls-files -z '*.sh' .ci/run runtimes/lib/tests/run | xargs -0 shellcheck --external-sources";
 
-const SHFMT: &str = "git ls-files -z '*.sh' .ci/run 'runtimes/lib/tests/*' | xargs -0 shfmt -d";
+const SHFMT: &str = "git ls-files -z '*.sh' .ci/run runtimes/lib/tests/run | xargs -0 shfmt -d";
 
 /// Publishes by GitHub's own document and against its recorded answers, where the npm registry can be reached.
 const GITHUB: &str = r#"status=0

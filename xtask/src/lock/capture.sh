@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Says what the chroot's package manager knows. Run in the chroot after the setup script; the sections are read by
 # `observed.rs`. A chroot without a package manager has none of them.
 set -eu
