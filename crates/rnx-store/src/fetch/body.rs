@@ -72,7 +72,10 @@ fn opened_range(response: Response<Body>, asked: Range<'_>) -> Result<Opened, Op
     }
     // A weak one is for two files that mean the same, not for one whose bytes are the same.
     let etag = text(headers, &header::ETAG).filter(|etag| etag.starts_with('"')).map(str::to_owned);
-    let announced = response.body().content_length();
+    // ureq tells no length of an empty body.
+    let is_empty = text(headers, &header::CONTENT_LENGTH) == Some("0")
+        && !headers.contains_key(header::TRANSFER_ENCODING);
+    let announced = response.body().content_length().or(is_empty.then_some(0));
     let (offset, announced_bytes, total_bytes) = if status == StatusCode::PARTIAL_CONTENT {
         let range = text(headers, &header::CONTENT_RANGE).unwrap_or_default();
         let wrong = || OpenError::Range { range: range.to_owned() };
