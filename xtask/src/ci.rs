@@ -122,8 +122,8 @@ case $status in
 esac"#;
 
 /// Types what the documents tell people to, with the runtime that `try` built.
-const DOCUMENTS: &str = r#"archive=$(ls dist/python-3.11-[0-9]*-ubuntu-amd64.tar.gz | head -n 1)
-RNX_DOCUMENTS_ARCHIVE=$archive cargo test --locked --features xtask/github --workspace --test it overview"#;
+const DOCUMENTS: &str = r"archive=$(ls dist/python-3.11-[0-9]*-ubuntu-amd64.tar.gz | head -n 1)
+RNX_DOCUMENTS_ARCHIVE=$archive cargo test --locked --features xtask/github --workspace --test it overview";
 
 /// Releases what `try` built: to a GitHub on loopback, from its registry onto a host, and into a job there.
 const PUBLISH: &str = include_str!("ci/publish.sh");
