@@ -136,6 +136,7 @@ impl Folder {
         if self.version == Version::V1 && self.controllers.contains(&Controller::Cpuset) {
             // A new group of version 1 has no memory nodes, and takes no process without.
             let from = self.path.parent().unwrap_or(&self.path).join("cpuset.mems");
+            // One that cannot be read leaves the new group without, and joining it then fails with the reason.
             let nodes = read(&from).unwrap_or_default();
             set(&self.path.join("cpuset.mems"), nodes.trim(), false)?;
         }
