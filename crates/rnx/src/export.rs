@@ -3,7 +3,7 @@
 //! The file is the archive that the install came from: packing is deterministic, so that it has the published digest
 //! again. Whatever else is an archive of a runtime can be imported as well, such as one that a browser has downloaded.
 
-use std::io;
+use std::io::{self, Read};
 use std::num::NonZeroUsize;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use std::thread;
 
 use fs_err as fs;
 use rnx_archive::{PackError, ScanError, Tree, pack};
-use rnx_spec::artifact::{SourceDateEpoch, archive_file};
+use rnx_spec::artifact::{SourceDateEpoch, archive_file, part_file, whole_of};
 use rnx_spec::{Digest, Platform, RuntimeSpec, SourceUrl};
 use rnx_store::blob::{self, BlobRequest, SizeBound};
 use rnx_store::layout::{Layout, folder_spec};
@@ -60,6 +60,10 @@ pub enum ExportError {
 pub enum ImportError {
     #[error("failed to read `{}`", path.display())]
     Read { path: PathBuf, source: io::Error },
+    #[error("failed to find the parts of `{}`", path.display())]
+    Look { path: PathBuf, source: io::Error },
+    #[error("the archive `{}` has no part `{missing}`, though a later one is there", path.display())]
+    Part { path: PathBuf, missing: String },
     #[error("the name of `{}` does not say what it is: NAME-VERSION-PLATFORM.tar.gz is expected", path.display())]
     Name { path: PathBuf },
     #[error("`{}` has the wrong content: expected {expected}, got {actual}", path.display())]
@@ -106,24 +110,43 @@ pub fn export(layout: &Layout, spec: &RuntimeSpec, out: &Path) -> Result<Exporte
     })
 }
 
-/// Returns how the archive in `file`, an absolute path, is installed.
+/// Returns the archive that a file is, or is a part of: a part stands for all of them.
+pub fn archive_of(file: &Path) -> PathBuf {
+    let whole = file.file_name().and_then(|name| whole_of(name.to_str()?));
+    whole.map_or_else(|| file.to_owned(), |whole| file.with_file_name(whole))
+}
+
+/// Returns how the archive `file`, an absolute path, is installed: from that file, or from its parts beside it.
 pub fn import(file: &Path, expected: Option<Digest>) -> Result<Resolved, ImportError> {
     let named = || ImportError::Name { path: file.to_owned() };
     let (spec, platform) =
         file.file_name().and_then(|name| of_name(name.to_str()?)).ok_or_else(named)?;
-    let document = SourceUrl::from_path(file).ok_or_else(named)?;
-    let read = |source| ImportError::Read { path: file.to_owned(), source };
-    let opened = fs::File::open(file).map_err(read)?;
-    let size_bytes = opened.metadata().map_err(read)?.len();
-    let digest = blob::digest(opened).map_err(read)?;
+    let files = files_of(file)?;
+    let (mut pieces, mut size_bytes) = (Vec::new(), 0);
+    for path in &files {
+        let read = |source| ImportError::Read { path: path.clone(), source };
+        let opened = fs::File::open(path).map_err(read)?;
+        let bytes = opened.metadata().map_err(read)?.len();
+        size_bytes += bytes;
+        pieces.push(BlobRequest {
+            url: SourceUrl::from_path(path).ok_or_else(named)?,
+            digest: blob::digest(opened).map_err(read)?,
+            size: SizeBound::Exactly(bytes),
+        });
+    }
+    let digest = match pieces.as_slice() {
+        [whole] => whole.digest,
+        _ => digest_of(&files)?,
+    };
     if let Some(expected) = expected.filter(|expected| *expected != digest) {
         return Err(ImportError::Digest { path: file.to_owned(), expected, actual: digest });
     }
+    let document = pieces.first().map(|piece| piece.url.clone()).ok_or_else(named)?;
     Ok(Resolved {
         spec,
         platform,
-        registry: RegistryLocation::of_file(document.clone()),
-        pieces: vec![BlobRequest { url: document, digest, size: SizeBound::Exactly(size_bytes) }],
+        registry: RegistryLocation::of_file(document),
+        pieces,
         index: None,
         digest,
         size_bytes,
@@ -131,6 +154,43 @@ pub fn import(file: &Path, expected: Option<Digest>) -> Result<Resolved, ImportE
         entries: ENTRIES_MAX,
         yank: None,
     })
+}
+
+/// Returns the file itself, or its parts in order where it is not there.
+fn files_of(file: &Path) -> Result<Vec<PathBuf>, ImportError> {
+    let look = |source| ImportError::Look { path: file.to_owned(), source };
+    let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    if file.exists() {
+        return Ok(vec![file.to_owned()]);
+    }
+    let mut there = Vec::new();
+    for entry in fs::read_dir(file.parent().unwrap_or(Path::new("/"))).map_err(look)? {
+        let found = entry.map_err(look)?.file_name();
+        there.extend(
+            found.to_str().filter(|found| whole_of(found) == Some(name)).map(str::to_owned),
+        );
+    }
+    if there.is_empty() {
+        // What there is to say is that the file is not there.
+        return Ok(vec![file.to_owned()]);
+    }
+    let parts: Vec<String> = (1..=there.len()).map(|number| part_file(name, number)).collect();
+    if let Some(missing) = parts.iter().find(|part| !there.contains(part)) {
+        return Err(ImportError::Part { path: file.to_owned(), missing: missing.clone() });
+    }
+    Ok(parts.iter().map(|part| file.with_file_name(part)).collect())
+}
+
+/// Returns the digest of files one after the other.
+fn digest_of(files: &[PathBuf]) -> Result<Digest, ImportError> {
+    let mut all: Box<dyn Read> = Box::new(io::empty());
+    for path in files {
+        let opened = fs::File::open(path)
+            .map_err(|source| ImportError::Read { path: path.clone(), source })?;
+        all = Box::new(all.chain(opened));
+    }
+    let first = || files.first().cloned().unwrap_or_default();
+    blob::digest(all).map_err(|source| ImportError::Read { path: first(), source })
 }
 
 fn of_name(name: &str) -> Option<(RuntimeSpec, Platform)> {

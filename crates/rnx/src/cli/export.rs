@@ -32,12 +32,14 @@ pub(crate) struct ExportArgs {
 }
 
 /// Install runtimes from files that `rnx runtime export` wrote, or a release's NAME-VERSION-PLATFORM.tar.gz
+///
+/// Of an archive in parts (….tar.gz.part01 and so on) the parts lie in one folder; any of them, or all, may be named.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ImportArgs {
     /// The files
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// The digest that the one file must have, as `export` printed it
+    /// The digest that the one archive must have, as `export` printed it
     #[arg(long, value_name = "DIGEST")]
     sha256: Option<Digest>,
     /// Install again what is installed
@@ -81,17 +83,23 @@ pub(crate) fn export(args: &ExportArgs, context: &Context) -> Result<ExitStatus,
 
 /// Installs files, side by side.
 pub(crate) fn import(args: &ImportArgs, context: &Context) -> Result<ExitStatus, Failure> {
-    if args.sha256.is_some() && args.files.len() > 1 {
-        let text = "`--sha256` is the digest of one file";
-        return Err(Failure::message(ExitStatus::Usage, text).hint("import one file at a time"));
+    let mut archives: Vec<PathBuf> = Vec::new();
+    for file in &args.files {
+        let archive = export::archive_of(&absolute(file)?);
+        if !archives.contains(&archive) {
+            archives.push(archive);
+        }
+    }
+    if args.sha256.is_some() && archives.len() > 1 {
+        let text = "`--sha256` is the digest of one archive";
+        return Err(Failure::message(ExitStatus::Usage, text).hint("import one at a time"));
     }
     record::settle(&context.layout).map_err(|error| failure(&error))?;
     let fetcher = Fetcher::new(&FetchOptions::default())
         .map_err(|error| Failure::new(ExitStatus::Bug, &error))?;
     let mut jobs = Vec::new();
-    for file in &args.files {
-        let file = absolute(file)?;
-        let resolved = export::import(&file, args.sha256).map_err(|error| failure(&error))?;
+    for archive in &archives {
+        let resolved = export::import(archive, args.sha256).map_err(|error| failure(&error))?;
         let plan = install::plan::plan(resolved, &context.layout, args.force);
         jobs.push(Job { fetcher: &fetcher, plan });
     }

@@ -370,7 +370,9 @@ impl Classified for ExportError {
 impl Classified for ImportError {
     fn status(&self) -> ExitStatus {
         match self {
-            Self::Read { .. } | Self::Name { .. } => ExitStatus::Findings,
+            Self::Read { .. } | Self::Look { .. } | Self::Name { .. } | Self::Part { .. } => {
+                ExitStatus::Findings
+            }
             Self::Digest { .. } => ExitStatus::Integrity,
         }
     }
@@ -379,7 +381,8 @@ impl Classified for ImportError {
         match self {
             Self::Name { .. } => vec!["keep the name that the file had in its release".to_owned()],
             Self::Digest { .. } => vec!["copy the file again: nothing was installed".to_owned()],
-            Self::Read { .. } => Vec::new(),
+            Self::Part { .. } => vec!["copy all parts of the release into one folder".to_owned()],
+            Self::Read { .. } | Self::Look { .. } => Vec::new(),
         }
     }
 }

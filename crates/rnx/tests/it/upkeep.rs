@@ -157,3 +157,39 @@ fn a_runtime_travels_as_one_file() {
     fs::write(&file, &published[..published.len() / 2]).unwrap();
     assert_snapshot!("import_cut_off", rnx.run(&["runtime", "import", ARCHIVE, "--force"]));
 }
+
+#[test]
+fn an_archive_in_parts_travels_as_they_are() {
+    let _redacted = redacted();
+    let mut rnx = Rnx::new();
+    let published = fs::read(rnx.registry.archive("demo@1.10.0", "ubuntu-amd64")).unwrap();
+    let digest = rnx_store::blob::digest(&published[..]).unwrap().to_string();
+    rnx.registry.cut("demo@1.10.0", "ubuntu-amd64");
+    let folder = rnx.home.path().join("stick");
+    fs::create_dir(&folder).unwrap();
+    let (first, second) = (format!("stick/{ARCHIVE}.part01"), format!("stick/{ARCHIVE}.part02"));
+    let copy = |part: &str| {
+        let name = part.strip_prefix("stick/").unwrap();
+        fs::copy(rnx.registry.path().join(name), rnx.home.path().join(part)).unwrap();
+    };
+    copy(&second);
+    assert_snapshot!("parts_no_first", rnx.run(&["runtime", "import", &second]));
+    copy(&first);
+    fs::remove_file(rnx.home.path().join(&second)).unwrap();
+    let cut_off = rnx.run(&["runtime", "import", &first]);
+    assert!(cut_off.ends_with("status 4"), "{cut_off}");
+    assert_eq!(rnx.layout(), Vec::<String>::new());
+    copy(&second);
+    let wrong = format!("sha256:{}", "0".repeat(64));
+    let refused = rnx.run(&["runtime", "import", &first, &second, "--sha256", &wrong]);
+    assert!(refused.ends_with("status 4"), "{refused}");
+    let shown = rnx.run(&["runtime", "import", &first, &second, "--sha256", &digest]);
+    assert_snapshot!("parts", shown);
+    assert_eq!(rnx.run(&["runtime", "verify"]), "demo@1.10.0: as it was unpacked\nstatus 0");
+    // It is the archive, not its parts, that the record is about; and any part stands for all.
+    assert_eq!(
+        rnx.run(&["runtime", "export", "demo", "--output", "."]).lines().next(),
+        Some(format!("{}  ./{ARCHIVE}", digest.strip_prefix("sha256:").unwrap()).as_str())
+    );
+    assert!(rnx.run(&["runtime", "import", &second, "--force"]).ends_with("status 0"));
+}
