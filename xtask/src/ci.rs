@@ -147,19 +147,5 @@ for template in blank python; do
 done
 "$1" build --repo "$other/repo" new-blank new-python"#;
 
-/// As root, goes the whole way as an ordinary user, whom it makes; as an ordinary user, `try` did that.
-const ORDINARY: &str = r#"if [ "$(id -u)" != 0 ]; then
-  echo "this is an ordinary user"
-  exit 0
-fi
-user=joblet-ci
-id "$user" >/dev/null 2>&1 || useradd --create-home "$user"
-grep -q "^$user:" /etc/subuid || usermod --add-subuids 2000000-2065535 --add-subgids 2000000-2065535 "$user"
-home=$(getent passwd "$user" | cut -d: -f6)
-rm -rf "$home/way"
-install -d -o "$user" "$home/way" "$home/way/bin"
-install "$1" "$(dirname "$1")/rnx" "$home/way/bin"
-git clone --quiet . "$home/way/repo"
-chown -R "$user" "$home/way/repo"
-certificates=${SSL_CERT_FILE:+SSL_CERT_FILE=$SSL_CERT_FILE}
-su "$user" -c "cd && env -u CARGO $certificates way/bin/xtask try --repo way/repo python-3.11""#;
+/// Goes the whole way, and through the tests of the host side, as an ordinary user.
+const ORDINARY: &str = include_str!("ci/ordinary.sh");

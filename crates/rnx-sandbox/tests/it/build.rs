@@ -13,9 +13,11 @@ fn build_identity() -> Option<Identity> {
         let all = vec![IdRange { guest: 0, host: 0, count: 65536 }];
         return Some(Identity::Ranges { uids: all.clone(), gids: all });
     }
+    let name = own_name()?;
     let first = |path: &str| -> Option<u32> {
         let text = fs_err::read_to_string(path).ok()?;
-        text.lines().next()?.split(':').nth(1)?.parse().ok()
+        let own = text.lines().find_map(|line| line.strip_prefix(&name)?.strip_prefix(':'));
+        own?.split(':').next()?.parse().ok()
     };
     let ranges = |own: u32, from: u32| {
         vec![
@@ -27,6 +29,13 @@ fn build_identity() -> Option<Identity> {
         uids: ranges(rustix::process::geteuid().as_raw(), first("/etc/subuid")?),
         gids: ranges(rustix::process::getegid().as_raw(), first("/etc/subgid")?),
     })
+}
+
+fn own_name() -> Option<String> {
+    let own = rustix::process::geteuid().as_raw().to_string();
+    let users = fs_err::read_to_string("/etc/passwd").ok()?;
+    let line = users.lines().find(|line| line.split(':').nth(2) == Some(&own))?;
+    line.split(':').next().map(str::to_owned)
 }
 
 fn build(scratch: &Path, script: &str) -> Option<SandboxPlan> {

@@ -8,6 +8,8 @@ use std::process::{Command, Stdio};
 use fs_err as fs;
 use tempfile::TempDir;
 
+use crate::rnx::program;
+
 /// An ordinary user, who need not be in any file.
 const ORDINARY: u32 = 61_001;
 
@@ -67,7 +69,7 @@ impl Busybox {
             // The program may lie where nobody else looks.
             let copy = other.scratch.path().join("rnx");
             // By another process: children of other tests would inherit a descriptor that writes to it, and it would be busy.
-            let status = Command::new("cp").arg(env!("CARGO_BIN_EXE_rnx")).arg(copy).status();
+            let status = Command::new("cp").arg(program()).arg(copy).status();
             assert!(status.unwrap().success());
             std::os::unix::fs::chown(other.work(), Some(ORDINARY), Some(ORDINARY)).unwrap();
             all.push(other);
@@ -105,7 +107,7 @@ impl Busybox {
 
     /// `rnx`, called in the folder to work in.
     pub(crate) fn rnx(&self, words: &[&str]) -> Command {
-        let own = PathBuf::from(env!("CARGO_BIN_EXE_rnx"));
+        let own = program();
         let mut command =
             Command::new(if self.user.is_some() { self.scratch.path().join("rnx") } else { own });
         command.current_dir(self.work()).env_clear().env("SECRET", "x").env("TERM", "xterm");

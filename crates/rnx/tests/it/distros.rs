@@ -8,6 +8,7 @@ use rnx_spec::RuntimeSpec;
 use test_support::fixture::RegistryFolder;
 
 use crate::busybox::Busybox;
+use crate::rnx::program;
 
 /// RHEL 9.4, Amazon Linux 2023 and Debian 12, as they ship the file.
 const HOSTS: [(&str, &str); 3] = [
@@ -101,7 +102,7 @@ fn on_host(os_release: &Path, base: &Path, words: &[&str]) -> Output {
     let place = fs::canonicalize("/etc/os-release").unwrap();
     let mut command = Command::new("bwrap");
     command.args(["--dev-bind", "/", "/", "--ro-bind"]).arg(os_release).arg(place);
-    command.arg("--").arg(env!("CARGO_BIN_EXE_rnx")).arg("--base").arg(base).args(words);
+    command.arg("--").arg(program()).arg("--base").arg(base).args(words);
     command.current_dir(base.parent().unwrap().join("work")).env_clear().env("HOME", base);
     command.output().unwrap()
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 use fs_err as fs;
 use test_support::server::FileServer;
 
-use crate::rnx::Rnx;
+use crate::rnx::{self, Rnx};
 
 /// Returns the program in namespaces of its own, after `script` has prepared its mounts; nothing where this host has
 /// none for its users.
@@ -73,7 +73,7 @@ fn a_base_of_another_user_is_told() {
     if is_root() {
         fs::set_permissions(rnx.home.path(), PermissionsExt::from_mode(0o777)).unwrap();
         let program = rnx.home.path().join("rnx");
-        fs::copy(env!("CARGO_BIN_EXE_rnx"), &program).unwrap();
+        fs::copy(rnx::program(), &program).unwrap();
         let inner = command;
         command = Command::new("setpriv");
         command.args(["--reuid=61001", "--regid=61001", "--clear-groups"]).arg(program);

@@ -47,7 +47,7 @@ impl Rnx {
 
     /// Returns the program with the registries that are configured.
     pub(crate) fn configured(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rnx"));
+        let mut command = Command::new(program());
         command.args(args).current_dir(self.home.path());
         command.env_clear().envs(self.home.env()).env("RNX_PLATFORM", "ubuntu-amd64");
         // Root's folders would be the host's.
@@ -108,6 +108,12 @@ impl Rnx {
         found.sort();
         found
     }
+}
+
+/// The program: where Cargo says when it runs the tests, which may be another place than where it was built.
+pub(crate) fn program() -> PathBuf {
+    std::env::var_os("CARGO_BIN_EXE_rnx")
+        .map_or_else(|| env!("CARGO_BIN_EXE_rnx").into(), PathBuf::from)
 }
 
 /// Replaces in snapshots what is the archive format's business.
