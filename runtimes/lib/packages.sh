@@ -166,9 +166,11 @@ packages_files() {
 packages_alternatives() {
   local pairs link target
   local -A wanted=()
-  # What `alternatives` of RPM-based distros makes is not exported: its links are in no list, and few packages use it.
-  [[ $(packages_manager) == apt ]] || return 0
-  pairs=$(packages_alternative_pairs)
+  case $(packages_manager) in
+    apt) pairs=$(packages_alternative_pairs) ;;
+    dnf) pairs=$(rpm_alternative_pairs) ;;
+    *) return 0 ;;
+  esac
   while read -r link; do
     wanted[$link]=1
   done < <(cut -d ' ' -f 1 <<<"$pairs" | paths_wanted)

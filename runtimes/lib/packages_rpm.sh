@@ -68,3 +68,29 @@ rpm_files() {
   rpm -q --queryformat '[%{FILESTATES:fstate}\t%{FILEFLAGS:fflags}\t%{FILENAMES}\n]' "$@" |
     awk -F '\t' '$1 == "normal" && $2 !~ /g/ && ($2 !~ /d/ || $2 ~ /l/) { print $3 }'
 }
+
+# Prints `link target` for what `alternatives` of RPM-based distros made in the chroot, where a merged /usr has them: no
+# package's list names such a link, or only as what it merely owns.
+rpm_alternative_pairs() {
+  local state name link target
+  for state in "$JOBLET_ROOT"/var/lib/alternatives/*; do
+    [[ ! -f $state ]] || rpm_alternative_names "${state##*/}" <"$state"
+  done | while read -r name link; do
+    # One that goes along is there only if what was chosen has it.
+    [[ -L $JOBLET_ROOT/etc/alternatives/$name ]] || continue
+    target=$(readlink -- "$JOBLET_ROOT/etc/alternatives/$name")
+    printf '%s\n%s\n' "$link" "$target"
+  done | paths_merge_usr | paste -d ' ' - -
+}
+
+# Prints `name link` for an alternative and those that go along with it, from its state on standard input: the mode, the
+# link, then a name and a link for each, up to an empty line. What is chosen stands in /etc/alternatives.
+rpm_alternative_names() {
+  awk -v name="$1" '
+    NR == 1 && $0 != "auto" && $0 != "manual" { print "error: cannot read the alternative `" name "`" > "/dev/stderr"; exit 1 }
+    NR == 2 { print name, $0 }
+    NR > 2 && $0 == "" { exit }
+    NR > 2 && NR % 2 { along = $0; next }
+    NR > 2 { print along, $0 }
+  '
+}

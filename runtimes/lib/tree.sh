@@ -104,6 +104,8 @@ tree_links_resolved() {
       tree_resolve_link "$link" "$(paths_merge_usr <<<"${target#"$JOBLET_TREE"}")"
     done < <(find "$JOBLET_TREE" -mindepth 2 -xtype l -printf '%p//%l\0' | sort -z)
   done
+  # What tree_usr_links linked to a folder that held nothing. RPM's `filesystem` lists /sbin and the like themselves.
+  find "$JOBLET_TREE" -maxdepth 1 -xtype l -lname 'usr/*' -delete
 }
 
 tree_resolve_link() {

@@ -18,7 +18,7 @@ use super::stage::StageError;
 use crate::audit::{AuditError, Finding};
 use crate::closure::CloseError;
 use crate::definitions::LoadBasesError;
-use crate::lock::{LockFileError, TellError};
+use crate::lock::{CaptureError, LockFileError, TellError};
 use crate::rootfs::RootfsError;
 use crate::runtime_tests::{TestError, TestOutcome};
 use crate::sources::FetchSourceError;
@@ -64,6 +64,8 @@ pub enum BuildError {
     Contradiction { wrong: Vec<String> },
     #[error("failed to complete the libraries")]
     Closure { source: Box<CloseError> },
+    #[error("failed to ask the base for its packages, which versions.lock names")]
+    AskBase { source: Box<CaptureError> },
     #[error("failed to tell what the build got")]
     Tell { source: Box<TellError> },
     #[error("failed to compare with the definition's lock file")]

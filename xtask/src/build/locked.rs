@@ -1,10 +1,12 @@
 //! `build --locked`: the chroot can install what `versions.lock` says, and nothing else.
 //!
-//! apt is told through its own preferences, pip through a constraints file, so that setup scripts need not know. What a
-//! build got is compared with the lock afterwards in any case.
+//! apt and dnf are told through their own settings, pip through a constraints file, so that setup scripts need not know.
+//! What a build got is compared with the lock afterwards in any case.
+
+mod apt;
+mod dnf;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use rnx_spec::Platform;
 use rnx_spec::lock::{Change, DistroFormat, DistroPackage, LanguageKind, PlatformLock};
@@ -15,16 +17,6 @@ use super::stage::{below, write};
 use super::{BuildError, Event, Workshop, contract};
 use crate::definitions::Definition;
 use crate::lock;
-
-/// Read by apt before any other preferences.
-const APT_PREFERENCES: &str = "/etc/apt/preferences.d/00-joblet-locked";
-
-/// Brings packages of a base that has drifted to the locked versions; `$@` are `name:arch=version`.
-const ALIGN: &str = "set -eu
-export DEBIAN_FRONTEND=noninteractive
-apt() { apt-get -q -y -o APT::Sandbox::User=root -o Dpkg::Use-Pty=0 -o Acquire::Retries=3 \"$@\"; }
-apt -o APT::Update::Error-Mode=any update
-apt --allow-downgrades --no-install-recommends install \"$@\"";
 
 /// Returns what the definition's lock says of a platform, which `--locked` must know.
 pub(super) fn section(
@@ -49,19 +41,26 @@ pub(super) fn enforce(
     let upper = prepared.work.upper();
     let constraints = below(&upper, contract::PIP_CONSTRAINTS);
     write(&constraints, &pip_constraints(section)).map_err(stage)?;
-    let debs: Vec<&DistroPackage> =
-        section.distro.iter().filter(|one| one.format == DistroFormat::Deb).collect();
-    if debs.is_empty() {
+    let (debs, rpms) = (of(section, DistroFormat::Deb), of(section, DistroFormat::Rpm));
+    let (align, drifted) = if !debs.is_empty() {
+        write(&below(&upper, apt::PREFERENCES), &apt::preferences(&debs)).map_err(stage)?;
+        (apt::ALIGN, apt::drifted(&debs, &prepared.base))
+    } else if !rpms.is_empty() {
+        let ask = ["/bin/sh", "-c", dnf::BASE];
+        let chroot = prepared.chroot(&definition.manifest, platform, workshop, &[]);
+        let said = lock::ask(&chroot, &ask, &prepared.work.root)
+            .map_err(|source| BuildError::AskBase { source: Box::new(source) })?;
+        let base = dnf::Base::read(&said);
+        write(&below(&upper, dnf::CONFIG), &base.config(&rpms)).map_err(stage)?;
+        (dnf::ALIGN, base.drifted(&rpms))
+    } else {
         return Ok(());
-    }
-    write(&below(&upper, APT_PREFERENCES), &apt_preferences(&debs)).map_err(stage)?;
-    let installed = base_debs(&prepared.base);
-    let drifted = drifted(&debs, &installed);
+    };
     if drifted.is_empty() {
         return Ok(());
     }
     on(Event::Step(format!("bringing {} packages of the base to their versions", drifted.len())));
-    let argv: Vec<&str> = ["/bin/sh", "-c", ALIGN, "sh"]
+    let argv: Vec<&str> = ["/bin/sh", "-c", align, "sh"]
         .into_iter()
         .chain(drifted.iter().map(String::as_str))
         .collect();
@@ -81,17 +80,22 @@ pub(super) fn explain(
     prepared: &Prepared,
 ) -> BuildError {
     let (log, source) = (prepared.log.clone(), Box::new(error));
-    let names: Vec<&str> = section.distro.iter().map(|one| one.name.as_str()).collect();
+    if !matches!(*source, ScriptError::Failed { .. }) {
+        return BuildError::Script { log, source };
+    }
+    let (debs, rpms) = (of(section, DistroFormat::Deb), of(section, DistroFormat::Rpm));
     let chroot = prepared.chroot(&definition.manifest, platform, workshop, &[]);
-    let ask = [&["/bin/sh", "-c", "apt-cache policy -- \"$@\"", "sh"], &names[..]].concat();
-    // Where apt cannot be asked, the script's own failure is all that is known.
-    let said = match &*source {
-        ScriptError::Failed { .. } => {
-            lock::ask(&chroot, &ask, &prepared.work.root).unwrap_or_default()
-        }
-        _ => String::new(),
+    // Where the package manager cannot be asked, the script's own failure is all that is known.
+    let ask = |script: &str, debs: &[&DistroPackage]| {
+        let names = debs.iter().map(|one| one.name.as_str());
+        let argv: Vec<&str> = ["/bin/sh", "-c", script, "sh"].into_iter().chain(names).collect();
+        lock::ask(&chroot, &argv, &prepared.work.root).unwrap_or_default()
     };
-    let gone = gone(section, &said);
+    let gone = if debs.is_empty() {
+        dnf::gone(&rpms, &ask(dnf::AVAILABLE, &[]))
+    } else {
+        apt::gone(&debs, &ask(apt::POLICY, &debs))
+    };
     if gone.is_empty() {
         BuildError::Script { log, source }
     } else {
@@ -99,22 +103,8 @@ pub(super) fn explain(
     }
 }
 
-/// Reads `apt-cache policy`: with [`apt_preferences`] in place, the candidate is the locked version or there is none.
-fn gone(section: &PlatformLock, policy: &str) -> Vec<String> {
-    let mut candidates: BTreeMap<&str, &str> = BTreeMap::new();
-    let mut name = "";
-    for line in policy.lines() {
-        if let Some(candidate) = line.strip_prefix("  Candidate: ") {
-            candidates.insert(name, candidate);
-        } else if !line.starts_with(' ') {
-            name = line.trim_end_matches(':');
-        }
-    }
-    if candidates.is_empty() {
-        return Vec::new();
-    }
-    let is_gone = |one: &&DistroPackage| candidates.get(&*one.name).copied() != Some(&*one.version);
-    section.distro.iter().filter(is_gone).map(ToString::to_string).collect()
+fn of(section: &PlatformLock, format: DistroFormat) -> Vec<&DistroPackage> {
+    section.distro.iter().filter(|one| one.format == format).collect()
 }
 
 /// Returns what stands between a build and its lock.
@@ -124,14 +114,6 @@ fn gone(section: &PlatformLock, policy: &str) -> Vec<String> {
 pub(super) fn broken(section: &PlatformLock, changes: &[Change]) -> Vec<Change> {
     let vouched = !section.distro.is_empty();
     changes.iter().filter(|change| !(vouched && change.is_base())).cloned().collect()
-}
-
-fn apt_preferences(debs: &[&DistroPackage]) -> String {
-    let pins = debs.iter().map(|DistroPackage { name, version, .. }| {
-        format!("Package: {name}\nPin: version {version}\nPin-Priority: 1001\n\n")
-    });
-    // What is not locked cannot be installed at all.
-    pins.chain(["Package: *\nPin: release *\nPin-Priority: -1\n".to_owned()]).collect()
 }
 
 /// Packages whose wheel is known are pinned to it. Of the others, one that is there in several versions is somebody's own
@@ -152,28 +134,4 @@ fn pip_constraints(section: &PlatformLock) -> String {
     };
     let lines: BTreeSet<String> = python.filter_map(line).collect();
     lines.into_iter().collect()
-}
-
-/// Returns the versions that dpkg's database of a base says are installed, by name.
-fn base_debs(base: &Path) -> BTreeMap<String, String> {
-    // A base without one has no packages; the comparison after the build tells of it.
-    let text = fs_err::read_to_string(base.join("var/lib/dpkg/status")).unwrap_or_default();
-    let stanza = |stanza: &str| {
-        let field = |key: &str| {
-            stanza
-                .lines()
-                .find_map(|line| line.strip_prefix(key)?.strip_prefix(": "))
-                .map(str::to_owned)
-        };
-        let installed = field("Status")?.ends_with(" installed");
-        installed.then(|| Some((field("Package")?, field("Version")?)))?
-    };
-    text.split("\n\n").filter_map(stanza).collect()
-}
-
-fn drifted(debs: &[&DistroPackage], installed: &BTreeMap<String, String>) -> Vec<String> {
-    debs.iter()
-        .filter(|one| installed.get(&one.name).is_some_and(|version| *version != one.version))
-        .map(|one| format!("{}={}", one.name, one.version))
-        .collect()
 }

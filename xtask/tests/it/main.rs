@@ -22,6 +22,7 @@ mod registry_races;
 mod release;
 mod releasing;
 mod robust;
+mod rpm;
 mod sbom;
 mod schema;
 mod sources;
