@@ -78,6 +78,8 @@ impl Origin {
         let authority = rest.split(['/', '?', '#', '\\']).next()?;
         let default = if https { 443 } else { 80 };
         let (host, port) = match authority.rsplit_once(':') {
+            // A colon with nothing behind it names no other port (RFC 3986, 3.2.3).
+            Some((host, "")) => (host, default),
             Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()?),
             _ => (authority, default),
         };
@@ -205,6 +207,12 @@ mod tests {
         let same = |a, b| Origin::of(a).is_some() && Origin::of(a) == Origin::of(b);
         assert!(same("https://API.github.com/x", "https://api.github.com:443"));
         assert!(same("http://[::1]:80/x", "http://[::1]"));
+        assert!(same("https://h:/x", "https://h") && same("http://[::1]:/x", "http://[::1]:80"));
+        for none in
+            ["https://:/x", "https://:443", "https://h:x/", "https://h:70000", "https://u@h:"]
+        {
+            assert_eq!(Origin::of(none), None, "{none}");
+        }
         for (a, b) in [
             ("https://h", "http://h"),
             ("https://h", "https://h:444"),
