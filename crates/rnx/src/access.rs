@@ -1,8 +1,8 @@
 //! How a registry's server is asked: certificates, proxies, mirrors, and the token with those who may see it.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use rnx_store::fetch::{FetchOptions, FetchOptionsError, Fetcher, OriginToken, Proxies, Rewrite};
@@ -92,9 +92,17 @@ fn is_encrypted(origin: &str) -> bool {
 }
 
 fn certificates(access: &Access) -> io::Result<Option<Vec<u8>>> {
-    let mut trusted = match (access.env)("SSL_CERT_FILE").filter(|path| !path.is_empty()) {
-        Some(path) => Some(fs::read(PathBuf::from(path))?),
-        None => SYSTEM_CERTIFICATES.iter().find_map(|path| fs::read(path).ok()),
+    let named = |name| (access.env)(name).filter(|path| !path.is_empty());
+    let mut trusted = match (named("SSL_CERT_FILE"), named("SSL_CERT_DIR")) {
+        (None, None) => SYSTEM_CERTIFICATES.iter().find_map(|path| fs::read(path).ok()),
+        (file, folders) => {
+            let file = file.map(|path| fs::read(PathBuf::from(path))).transpose()?;
+            let mut trusted = file.unwrap_or_default();
+            for folder in folders.iter().flat_map(std::env::split_paths) {
+                add_folder(&folder, &mut trusted)?;
+            }
+            Some(trusted)
+        }
     };
     if let Some(path) = &access.ca_bundle {
         let trusted = trusted.get_or_insert_default();
@@ -104,9 +112,63 @@ fn certificates(access: &Access) -> io::Result<Option<Vec<u8>>> {
     Ok(trusted)
 }
 
+/// Adds the certificates of a folder that OpenSSL would find there: by names that `openssl rehash` makes, `0a1b2c3d.0`.
+fn add_folder(folder: &Path, trusted: &mut Vec<u8>) -> io::Result<()> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if is_hashed(&entry.file_name()) {
+            paths.push(entry.path());
+        }
+    }
+    paths.sort();
+    for path in paths {
+        match fs::read(&path) {
+            Ok(pem) => {
+                trusted.push(b'\n');
+                trusted.extend(pem);
+            }
+            // A link whose certificate was removed from the host is no certificate.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn is_hashed(name: &OsStr) -> bool {
+    let name = name.to_str().and_then(|name| name.split_once('.'));
+    name.is_some_and(|(hash, number)| {
+        hash.len() == 8
+            && hash.bytes().all(|byte| byte.is_ascii_hexdigit())
+            && !number.is_empty()
+            && number.bytes().all(|byte| byte.is_ascii_digit())
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folders_certificates_are_those_with_names_of_hashes() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, content) in [
+            ("0a1b2c3d.0", "first"),
+            ("0a1b2c3d.1", "second"),
+            ("0a1b2c3d.r0", "a list of revoked ones"),
+            ("0a1b2c3d", "no number"),
+            ("0a1b2c3x.0", "no hash"),
+            ("README", "text"),
+        ] {
+            fs::write(folder.path().join(name), content).unwrap();
+        }
+        fs::os::unix::fs::symlink("removed.pem", folder.path().join("ffffffff.0")).unwrap();
+        let mut trusted = b"file".to_vec();
+        add_folder(folder.path(), &mut trusted).unwrap();
+        assert_eq!(String::from_utf8(trusted).unwrap(), "file\nfirst\nsecond");
+        assert!(add_folder(&folder.path().join("absent"), &mut Vec::new()).is_err());
+    }
 
     #[test]
     fn tokens_are_not_sent_in_the_clear() {

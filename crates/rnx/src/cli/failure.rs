@@ -154,10 +154,10 @@ impl Classified for AccessError {
     fn hints(&self) -> Vec<String> {
         let hint = match self {
             Self::Certificates(_) => {
-                "`SSL_CERT_FILE`, `RNX_CA_BUNDLE` and `ca_bundle` name files of certificates in PEM"
+                "`SSL_CERT_FILE`, `RNX_CA_BUNDLE` and `ca_bundle` name files of certificates in PEM, `SSL_CERT_DIR` folders of them"
             }
             Self::Options(_) => {
-                "look at `SSL_CERT_FILE`, `RNX_CA_BUNDLE`, `http_proxy` and `https_proxy`"
+                "look at `SSL_CERT_FILE`, `SSL_CERT_DIR`, `RNX_CA_BUNDLE`, `http_proxy` and `https_proxy`"
             }
             Self::Credential(CredentialError::NotSet { name }) => {
                 return vec![format!("set it: `export {name}=…`")];

@@ -47,6 +47,18 @@ fn every_command_ends_with_the_documented_status() {
             words("runtime info demo --registry http://127.0.0.1:9/"),
             &[("SSL_CERT_FILE", "nowhere")],
         ),
+        (
+            5,
+            words("runtime info demo --registry http://127.0.0.1:9/"),
+            &[("SSL_CERT_DIR", "nowhere")],
+        ),
+        // No certificates at all are not the host's own.
+        (
+            5,
+            words("runtime info demo --registry http://127.0.0.1:9/"),
+            &[("SSL_CERT_DIR", "/proc/self/fd")],
+        ),
+        (3, words("runtime info demo --registry http://127.0.0.1:/"), &[]),
     ];
     fs::rename(&folder, rnx.home.path().join("registry")).unwrap();
     fs::os::unix::fs::symlink("registry", &folder).unwrap();
