@@ -11,6 +11,7 @@ mod error;
 pub(crate) mod place;
 pub mod plan;
 pub(crate) mod share;
+mod space;
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -160,7 +161,7 @@ fn make_tree(
     {
         return Ok(index);
     }
-    check_space(layout, plan.needed_bytes())?;
+    let _room = space::promise(layout.base(), plan.needed_bytes())?;
     progress.stage(Stage::Downloading { bytes: resolved.size_bytes });
     let blobs = download::download(layout, fetcher, plan, progress)?;
     let alone = UNPACKING.lock().unwrap_or_else(PoisonError::into_inner);
@@ -190,7 +191,7 @@ fn from_delta(
     tree: &Path,
     progress: &mut dyn Progress,
 ) -> Result<Option<FileIndex>, InstallError> {
-    check_space(layout, plan.needed_bytes_of(delta.written_bytes))?;
+    let _room = space::promise(layout.base(), plan.needed_bytes_of(delta.written_bytes))?;
     make_dir(tree)?;
     match delta::unpack(delta, fetcher, &plan.resolved, tree, progress) {
         Ok(index) => Ok(Some(index)),
@@ -200,22 +201,6 @@ fn from_delta(
         }
         Err(_other) => record::remove(tree).map(|()| None).map_err(InstallError::Record),
     }
-}
-
-/// Makes sure that what is written fits on the disk.
-fn check_space(layout: &Layout, needed_bytes: u64) -> Result<(), InstallError> {
-    let path = layout.base().to_owned();
-    let free_bytes = free_bytes(&path)?;
-    if needed_bytes > free_bytes {
-        return Err(InstallError::Space { path, needed_bytes, free_bytes });
-    }
-    Ok(())
-}
-
-fn free_bytes(path: &Path) -> Result<u64, InstallError> {
-    let stat = rustix::fs::statvfs(path)
-        .map_err(|errno| InstallError::AskSpace { path: path.to_owned(), source: errno.into() })?;
-    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 fn unpack(
@@ -233,7 +218,7 @@ fn unpack(
         limits: Limits {
             archive_bytes: resolved.size_bytes,
             unpacked_bytes: match resolved.unpacked_bytes {
-                plan::UNPACKED_BYTES_UNKNOWN => free_bytes(layout.base())?,
+                plan::UNPACKED_BYTES_UNKNOWN => space::free_bytes(layout.base())?,
                 promised => promised,
             },
             entries: resolved.entries,

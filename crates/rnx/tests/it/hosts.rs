@@ -12,6 +12,11 @@ use crate::rnx::{self, Rnx};
 /// Returns the program in namespaces of its own, after `script` has prepared its mounts; nothing where this host has
 /// none for its users.
 fn in_namespace(rnx: &Rnx, registry: &str, script: &str) -> Option<Command> {
+    installing(rnx, registry, script, &["demo@1.10.0"])
+}
+
+/// The same for other runtimes.
+fn installing(rnx: &Rnx, registry: &str, script: &str, runtimes: &[&str]) -> Option<Command> {
     let unshare = |command: &mut Command| {
         command.args(["--user", "--map-root-user", "--mount"]);
     };
@@ -22,7 +27,7 @@ fn in_namespace(rnx: &Rnx, registry: &str, script: &str) -> Option<Command> {
         eprintln!("skipped: no user namespaces");
         return None;
     }
-    let inner = rnx.command_at(registry, &["runtime", "install", "demo@1.10.0"]);
+    let inner = rnx.command_at(registry, &[&["runtime", "install"], runtimes].concat());
     let mut command = Command::new("unshare");
     unshare(&mut command);
     command.args(["sh", "-euc", &format!("{script}\nexec \"$@\""), "sh"]);
@@ -43,6 +48,32 @@ fn too_little_space_is_told_before_the_first_byte() {
     assert!(shown.contains("hint: make room, or install elsewhere with `--base DIR`"), "{shown}");
     assert!(shown.ends_with("status 5"), "{shown}");
     assert_eq!(server.requests_for("demo-1.10.0-ubuntu-amd64.tar.gz"), 0);
+}
+
+/// Each takes half a mebibyte, and as much again for its archive.
+#[test]
+fn runtimes_that_do_not_fit_beside_one_another_are_installed_in_turn() {
+    let mut rnx = Rnx::new();
+    rnx.registry.publish("other@1.0.1", &["ubuntu-amd64"]);
+    fs::create_dir_all(&rnx.base).unwrap();
+    let archives = ["demo-1.10.0-ubuntu-amd64.tar.gz", "other-1.0.1-ubuntu-amd64.tar.gz"];
+    let runtimes = ["demo@1.10.0", "other@1.0.1"];
+    let run = |size: &str| {
+        let server = FileServer::start(rnx.registry.path());
+        let mount = format!(r#"mount -t tmpfs -o size={size} tmpfs "$RNX_BASE""#);
+        let mut command = installing(&rnx, &server.url(""), &mount, &runtimes)?;
+        let shown = rnx.shown(&command.output().unwrap());
+        Some((shown, archives.map(|archive| server.requests_for(archive))))
+    };
+    let Some((shown, asked)) = run("1900k") else { return };
+    assert!(shown.ends_with("status 0"), "{shown}");
+    assert_eq!(asked, [1, 1]);
+    // The second of two fits only until the first is there: it is told before its first byte.
+    let (shown, mut asked) = run("1400k").unwrap();
+    assert!(shown.contains("\nerror: `BASE` has too little space: "), "{shown}");
+    assert!(shown.contains("Installed ") && shown.ends_with("status 5"), "{shown}");
+    asked.sort_unstable();
+    assert_eq!(asked, [0, 1], "{shown}");
 }
 
 #[test]
