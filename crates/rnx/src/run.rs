@@ -25,7 +25,7 @@ use rustix::process::Signal;
 use crate::job::{ETC_FILES, MountKind, Runtime, Surroundings};
 use crate::run::relay::Relay;
 
-/// After `SIGTERM` at the end of its time, a job has this long to end by itself.
+/// After `SIGTERM` at the end of its time, or `SIGHUP` at that of its terminal, a job has this long to end by itself.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// What a terminal or a supervisor may send to the command, and the job gets instead.
@@ -221,18 +221,29 @@ fn attend(
     mut relay: Option<&mut Relay<'_>>,
 ) -> Result<bool, RunError> {
     let mut deadline = timeout.map(|timeout| Instant::now() + timeout);
-    let mut timed_out = false;
+    let (mut timed_out, mut hung_up) = (false, false);
     loop {
         match wait(child, signals, deadline, relay.as_deref_mut())? {
             Event::End => return Ok(timed_out),
+            Event::Relayed if relay.as_ref().is_some_and(|relay| relay.has_hung_up()) => {
+                if !hung_up {
+                    hung_up = true;
+                    deadline = Some(hang_up(child, deadline)?);
+                }
+            }
             Event::Relayed => {}
             Event::Signal => match (signals.next()?, relay.as_deref()) {
                 (signal, Some(relay)) if signal == Signal::WINCH.as_raw() => relay.resize()?,
+                // A job without a terminal of its own may go on without ours, as any command may.
+                (signal, Some(_)) if signal == Signal::HUP.as_raw() => {
+                    hung_up = true;
+                    deadline = Some(hang_up(child, deadline)?);
+                }
                 // The job's own terminal stops what runs on it.
                 (signal, Some(_)) if signal == Signal::TSTP.as_raw() => {}
                 (signal, _) => forward(child, signal)?,
             },
-            Event::Deadline if timed_out => {
+            Event::Deadline if timed_out || hung_up => {
                 child.kill()?;
                 deadline = None;
             }
@@ -245,6 +256,15 @@ fn attend(
             }
         }
     }
+}
+
+/// Tells a job that its terminal is gone; returns when it is ended if it does not listen.
+fn hang_up(child: &Child, deadline: Option<Instant>) -> Result<Instant, RunError> {
+    child.signal(Signal::HUP.as_raw())?;
+    // One that is stopped hears it only when it goes on.
+    child.signal(Signal::CONT.as_raw())?;
+    let end = Instant::now() + GRACE;
+    Ok(deadline.map_or(end, |deadline| deadline.min(end)))
 }
 
 fn finish(mut child: Child, timed_out: bool, counting: bool) -> Result<Finished, RunError> {

@@ -14,15 +14,15 @@ pub(super) struct Relay<'a> {
     caller: &'a CallersTerminal,
     job: JobTerminal,
     keys: Vec<u8>,
-    /// The caller's terminal has hung up, or its input has ended.
-    deaf: bool,
+    /// The caller's terminal has hung up: there are no more keys, and nobody sees what is shown.
+    hung_up: bool,
     /// Nobody holds the job's terminal any more.
     quiet: bool,
 }
 
 impl<'a> Relay<'a> {
     pub(super) fn new(caller: &'a CallersTerminal, job: JobTerminal) -> Self {
-        Self { caller, job, keys: Vec::new(), deaf: false, quiet: false }
+        Self { caller, job, keys: Vec::new(), hung_up: false, quiet: false }
     }
 
     /// What to wait for: keys only when the last ones are gone, so that a job that takes none does not fill our memory.
@@ -39,17 +39,27 @@ impl<'a> Relay<'a> {
         if !job.is_empty() {
             fds.push(PollFd::new(&self.job, job));
         }
-        if !self.deaf && self.keys.is_empty() {
-            fds.push(PollFd::from_borrowed_fd(stdin(), PollFlags::IN));
+        if !self.hung_up {
+            fds.push(PollFd::from_borrowed_fd(stdin(), self.awaited()));
         }
         fds
+    }
+
+    /// What is awaited of the caller; that it hangs up is told in any case.
+    fn awaited(&self) -> PollFlags {
+        if self.keys.is_empty() { PollFlags::IN } else { PollFlags::empty() }
+    }
+
+    /// Whether the caller's terminal is gone.
+    pub(super) fn has_hung_up(&self) -> bool {
+        self.hung_up
     }
 
     /// Does what can be done without waiting.
     pub(super) fn pass_on(&mut self) -> Result<(), RunError> {
         self.send_keys()?;
         self.show(false)?;
-        if !self.deaf && self.keys.is_empty() {
+        if !self.hung_up {
             self.hear()?;
             self.send_keys()?;
         }
@@ -66,14 +76,18 @@ impl<'a> Relay<'a> {
     }
 
     fn hear(&mut self) -> Result<(), RunError> {
-        let mut fds = [PollFd::from_borrowed_fd(stdin(), PollFlags::IN)];
+        let mut fds = [PollFd::from_borrowed_fd(stdin(), self.awaited())];
         let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
         if poll(&mut fds, Some(&now)) != Ok(1) {
             return Ok(());
         }
+        if !fds[0].revents().contains(PollFlags::IN) {
+            self.hung_up = true;
+            return Ok(());
+        }
         let mut buffer = vec![0; BUFFER_BYTES];
         match read(stdin(), &mut buffer) {
-            Ok(0) | Err(Errno::IO) => self.deaf = true,
+            Ok(0) | Err(Errno::IO) => self.hung_up = true,
             Ok(count) => self.keys.extend_from_slice(&buffer[..count]),
             Err(Errno::AGAIN | Errno::INTR) => {}
             Err(source) => return Err(RunError::Relay { source }),
@@ -124,7 +138,7 @@ fn write_all(mut bytes: &[u8]) -> Result<(), RunError> {
                 let mut fds = [PollFd::from_borrowed_fd(stdout(), PollFlags::OUT)];
                 poll(&mut fds, None).map_err(|source| RunError::Relay { source })?;
             }
-            // The terminal is gone; the job hears of it by its own means.
+            // The terminal is gone, which is found out where keys are awaited.
             Err(Errno::IO | Errno::PIPE) => return Ok(()),
             Err(source) => return Err(RunError::Relay { source }),
         }

@@ -125,6 +125,38 @@ fn the_terminal_is_as_it_was_after_a_kill_of_either() {
 }
 
 #[test]
+fn a_job_ends_when_its_callers_terminal_does() {
+    for busybox in Busybox::callers() {
+        let mut typist =
+            Typist::new(busybox.job(&["-it", "--", "sh", "-c", "echo ready; sleep 1000"]));
+        typist.sees("ready");
+        // Keys that the job has not taken are no reason not to look.
+        typist.types("untaken");
+        let Typist { outer, mut child, .. } = typist;
+        drop(outer);
+        assert_eq!(child.wait().unwrap().code(), Some(128 + 1), "{}", busybox.caller());
+    }
+}
+
+#[test]
+fn a_job_that_does_not_listen_ends_with_its_terminal_too() {
+    let Some(busybox) = Busybox::new() else { return };
+    let deaf = "trap '' HUP; echo ready; while :; do sleep 1; done";
+    let start = || {
+        let mut typist = Typist::new(busybox.job(&["-it", "--", "sh", "-c", deaf]));
+        typist.sees("ready");
+        typist
+    };
+    let Typist { outer, child: mut without_terminal, .. } = start();
+    drop(outer);
+    let mut told = start();
+    let pid = rustix::process::Pid::from_child(&told.child);
+    rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
+    assert_eq!(without_terminal.wait().unwrap().code(), Some(128 + 9));
+    assert_eq!(told.child.wait().unwrap().code(), Some(128 + 9));
+}
+
+#[test]
 fn a_terminal_that_is_none_is_told() {
     let Some(busybox) = Busybox::new() else { return };
     let output = busybox.job(&["-t", "--", "true"]).stdin(Stdio::null()).output().unwrap();
