@@ -1,5 +1,4 @@
 //! The command line of `rnx`: arguments in, one call of the library, rendering out.
-#![expect(clippy::print_stderr, reason = "the command line talks on standard error")]
 
 mod completions;
 mod context;
@@ -18,6 +17,7 @@ mod progress;
 mod registry;
 mod remove;
 mod render;
+mod say;
 mod search;
 mod update;
 mod verify;
@@ -84,19 +84,28 @@ enum Runtime {
 
 /// Runs the command line of this process.
 pub(crate) fn main() -> ExitCode {
-    guarded(|| match run(Cli::parse()) {
+    guarded(|| match Cli::try_parse().map_or_else(|error| unparsed(&error), run) {
         Ok(code) => code,
         Err(failure) => {
-            eprint!("{}", render::shown_lines(&failure.to_string()));
+            say::lines(&render::shown_lines(&failure.to_string()));
             failure.status.into()
         }
     })
 }
 
+/// Ends a command line that runs nothing: the help or the version, which are data, or what is wrong with it.
+fn unparsed(error: &clap::Error) -> Result<ExitCode, Failure> {
+    match error.print() {
+        Err(failed) if !error.use_stderr() => render::written(Err(failed))?,
+        _ => {}
+    }
+    Ok(u8::try_from(error.exit_code()).map_or_else(|_| ExitStatus::Usage.into(), ExitCode::from))
+}
+
 /// A panic is a bug, and ends with its status rather than with that of a failure.
 fn guarded(work: impl FnOnce() -> ExitCode + UnwindSafe) -> ExitCode {
     std::panic::catch_unwind(work).unwrap_or_else(|_told_by_the_hook| {
-        eprintln!("error: this is a bug of rnx; please tell its maintainers what you typed");
+        say::say!("error: this is a bug of rnx; please tell its maintainers what you typed");
         ExitStatus::Bug.into()
     })
 }

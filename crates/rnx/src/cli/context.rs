@@ -19,6 +19,7 @@ use rnx_store::layout::Layout;
 use crate::cli::Global;
 use crate::cli::failure::failure;
 use crate::cli::render;
+use crate::cli::say::{self, say};
 
 /// The surroundings of a command.
 #[derive(Debug)]
@@ -72,7 +73,7 @@ impl Context {
         // Where none can be read there is nothing to look around in.
         let last = if registries.is_empty() { failures.pop() } else { None };
         for failure in failures {
-            anstream::eprint!("{}", render::shown_lines(&failure.as_warning()));
+            say::lines(&render::shown_lines(&failure.as_warning()));
         }
         last.map_or(Ok(registries), Err)
     }
@@ -192,18 +193,18 @@ fn say_age(open: &OpenRegistry) {
     match open.freshness() {
         Freshness::Asked | Freshness::Kept { .. } => {}
         Freshness::Offline { age } => {
-            anstream::eprintln!("note: the copy of the registry `{name}` is {} old", time(*age));
+            say!("note: the copy of the registry `{name}` is {} old", time(*age));
         }
         Freshness::Unreachable { age, why } => {
             let warning = failure(why.as_ref()).as_warning();
-            anstream::eprint!("{}", render::shown_lines(&warning));
-            anstream::eprintln!("note: its copy is used, which is {} old", time(*age));
+            say::lines(&render::shown_lines(&warning));
+            say!("note: its copy is used, which is {} old", time(*age));
         }
     }
     if let Some(error) = open.not_kept() {
         let warning = Failure::new(ExitStatus::Host, error)
             .hint("name another folder for copies: `RNX_CACHE_DIR=DIR`");
-        anstream::eprint!("{}", render::shown_lines(&warning.as_warning()));
+        say::lines(&render::shown_lines(&warning.as_warning()));
     }
 }
 

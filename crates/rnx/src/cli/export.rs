@@ -16,6 +16,7 @@ use crate::cli::failure::failure;
 use crate::cli::install::carry_out;
 use crate::cli::installs::Job;
 use crate::cli::render;
+use crate::cli::say::say;
 
 /// Write an installed runtime to one file, for hosts without a network
 ///
@@ -69,7 +70,7 @@ pub(crate) fn export(args: &ExportArgs, context: &Context) -> Result<ExitStatus,
     };
     let exported = export::export(&context.layout, spec, &out).map_err(|error| failure(&error))?;
     render::print(&format!("{}  {}\n", exported.digest.hex(), exported.file.display()))?;
-    anstream::eprintln!(
+    say!(
         "Exported {spec}, {}{}",
         render::size(exported.size_bytes),
         if exported.is_published {

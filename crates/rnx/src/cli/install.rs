@@ -15,6 +15,7 @@ use crate::cli::context::{Context, choose, request};
 use crate::cli::failure::failure;
 use crate::cli::installs::{Job, install_all};
 use crate::cli::render;
+use crate::cli::say::say;
 
 /// Install runtimes
 #[derive(Debug, clap::Args)]
@@ -131,7 +132,7 @@ fn already(args: &Args, context: &Context, requests: &[Request]) -> Result<ExitS
         let record = record::read(&context.layout, &installed.spec)
             .map_err(|error| failure(&error).hint("`--force` installs it again"))?;
         if !args.json {
-            anstream::eprintln!("{} is already installed", installed.spec);
+            say!("{} is already installed", installed.spec);
         }
         results.push(InstallResult {
             name: installed.spec.name.to_string(),
@@ -150,9 +151,9 @@ fn already(args: &Args, context: &Context, requests: &[Request]) -> Result<ExitS
 pub(crate) fn say_withdrawn(resolved: &resolve::Resolved) {
     let Some(yank) = &resolved.yank else { return };
     let spec = &resolved.spec;
-    anstream::eprintln!("warning: {spec} was withdrawn: {}", render::shown(&yank.reason));
+    say!("warning: {spec} was withdrawn: {}", render::shown(&yank.reason));
     if let Some(version) = yank.replacement {
-        anstream::eprintln!("hint: `{}@{version}` takes its place", spec.name);
+        say!("hint: `{}@{version}` takes its place", spec.name);
     }
 }
 
@@ -160,7 +161,7 @@ fn say_unknown(host: &Host, plans: &[(&OpenRegistry, InstallPlan)]) {
     for (_, plan) in plans {
         let name = render::shown(&host.pretty_name);
         let resolved = &plan.resolved;
-        anstream::eprintln!(
+        say!(
             "note: {name} is not a distribution this program knows: installing {} for {}",
             resolved.spec,
             resolved.platform

@@ -13,6 +13,7 @@ use crate::cli::context::{Context, fetcher};
 use crate::cli::failure::failure;
 use crate::cli::progress::Bars;
 use crate::cli::render;
+use crate::cli::say;
 
 /// So many runtimes are downloaded at a time; they are unpacked one after the other.
 const INSTALLS_MAX: usize = 4;
@@ -68,7 +69,7 @@ pub(crate) fn install_all(
     // The last one is told as the command's own.
     let last = failed.pop();
     for failure in failed {
-        anstream::eprint!("{}", render::shown_lines(&failure.to_string()));
+        say::lines(&render::shown_lines(&failure.to_string()));
     }
     match last {
         Some(failure) => Err(failure),

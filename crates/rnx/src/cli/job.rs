@@ -20,6 +20,8 @@ use rnx_sandbox::terminal::CallersTerminal;
 pub(crate) use self::options::Args;
 use self::receipt::Course;
 use crate::cli::path::Found;
+use crate::cli::render;
+use crate::cli::say::say;
 
 /// As `timeout(1)` exits.
 const TIMED_OUT: u8 = 124;
@@ -51,8 +53,7 @@ pub(crate) fn run(
     let bases: Vec<PathBuf> = shield::base_of(&runtime.dir).into_iter().chain(base).collect();
     shield::apply(&mut plan, &bases);
     if args.explain {
-        explain(args, &request, &plan);
-        return Ok(ExitCode::SUCCESS);
+        return render::print(&explained(args, &request, &plan)).map(|()| ExitCode::SUCCESS);
     }
     let terminal = args.terminal.open()?;
     // Until the job has ended, nobody deletes what it runs in.
@@ -93,17 +94,14 @@ fn request(args: &Args) -> Result<JobRequest, Failure> {
     })
 }
 
-fn explain(args: &Args, request: &JobRequest, plan: &SandboxPlan) {
-    anstream::println!("{plan}");
-    if let Some(timeout) = args.timeout {
-        anstream::println!("ended after {} s", timeout.as_secs());
-    }
+fn explained(args: &Args, request: &JobRequest, plan: &SandboxPlan) -> String {
+    let mut lines = vec![plan.to_string()];
+    lines.extend(args.timeout.map(|timeout| format!("ended after {} s", timeout.as_secs())));
     if let Some(gpus) = &request.gpus {
-        anstream::println!("gpus {} from {}", gpus.names.join(" "), gpus.source);
-        for text in &gpus.left_out {
-            anstream::println!("left out: {text}");
-        }
+        lines.push(format!("gpus {} from {}", gpus.names.join(" "), gpus.source));
+        lines.extend(gpus.left_out.iter().map(|text| format!("left out: {text}")));
     }
+    lines.join("\n") + "\n"
 }
 
 fn carry_out(
@@ -141,22 +139,17 @@ fn status(finished: &Finished) -> u8 {
 fn say_why(args: &Args, finished: &Finished) {
     if finished.ended == Ended::TimedOut {
         let seconds = args.timeout.unwrap_or_default().as_secs();
-        anstream::eprintln!("error: the job was ended: its time, {seconds} s, was over");
+        say!("error: the job was ended: its time, {seconds} s, was over");
     }
     let Some(counted) = finished.counted else { return };
     let failed = finished.ended != Ended::By(Exit::Code(0));
     if counted.killed_for_memory > 0 {
         let bytes = args.resources.limits().memory_bytes_max.unwrap_or_default();
-        anstream::eprintln!(
-            "error: the job needed more than its memory, {}",
-            super::render::size(bytes)
-        );
-        anstream::eprintln!(
-            "hint: `--memory` sets it; what the job writes to /tmp and /dev/shm counts"
-        );
+        say!("error: the job needed more than its memory, {}", render::size(bytes));
+        say!("hint: `--memory` sets it; what the job writes to /tmp and /dev/shm counts");
     }
     if counted.refused_processes > 0 && failed {
         let count = args.resources.limits().processes_max.unwrap_or_default();
-        anstream::eprintln!("note: the job was refused processes: `--pids` allows it {count}");
+        say!("note: the job was refused processes: `--pids` allows it {count}");
     }
 }

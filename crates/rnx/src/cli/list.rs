@@ -13,6 +13,7 @@ use rnx_spec::{Platform, RuntimeName, RuntimeSpec};
 use crate::cli::context::Context;
 use crate::cli::failure::failure;
 use crate::cli::render;
+use crate::cli::say::say;
 
 /// List runtimes: those installed, or with --available what the registries have
 #[derive(Debug, clap::Args)]
@@ -64,8 +65,8 @@ fn installed(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
         return render::print_json(&items).map(|()| ExitStatus::Done);
     }
     if items.is_empty() {
-        anstream::eprintln!("no runtimes are installed in {}", context.layout.base().display());
-        anstream::eprintln!("hint: `rnx runtime list --available` shows what there is");
+        say!("no runtimes are installed in {}", context.layout.base().display());
+        say!("hint: `rnx runtime list --available` shows what there is");
         return Ok(ExitStatus::Done);
     }
     let mut rows =
@@ -112,7 +113,7 @@ fn available(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
             Some(platform) => format!(" for {platform}"),
             None => String::new(),
         };
-        anstream::eprintln!("the registries have no runtime{whom}");
+        say!("the registries have no runtime{whom}");
     }
     Ok(ExitStatus::Done)
 }
@@ -174,6 +175,6 @@ pub(crate) fn say_unreadable(open: &OpenRegistry) {
     for entry in &open.index().unreadable {
         let (place, reason) = (render::shown(&entry.place), render::shown(&entry.reason));
         let name = render::shown(&open.location.name);
-        anstream::eprintln!("warning: {name}: `{place}` is left out: {reason}");
+        say!("warning: {name}: `{place}` is left out: {reason}");
     }
 }

@@ -12,6 +12,7 @@ use rnx_spec::{Platform, RuntimeName, RuntimeSpec};
 use crate::cli::context::Context;
 use crate::cli::failure::failure;
 use crate::cli::render;
+use crate::cli::say::say;
 
 /// List installed runtimes that a registry has newer, or that were withdrawn
 #[derive(Debug, clap::Args)]
@@ -43,7 +44,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
         return render::print_json(&items).map(|()| ExitStatus::Done);
     }
     if items.is_empty() {
-        anstream::eprintln!("nothing that is installed is outdated");
+        say!("nothing that is installed is outdated");
         return Ok(ExitStatus::Done);
     }
     let heading = ["NAME", "INSTALLED", "AVAILABLE", "PLATFORM", "REGISTRY", "NOTE"];

@@ -9,6 +9,7 @@ use rnx::shown::shown;
 use rnx_store::blob::AddBlobError;
 
 use crate::cli::render::size;
+use crate::cli::say::say;
 
 const TICK: Duration = Duration::from_millis(100);
 
@@ -58,7 +59,7 @@ impl Shown {
         match &self.bars {
             // Where the terminal cannot be written to, nobody is looking.
             Some(bars) => drop(bars.println(text)),
-            None => anstream::eprintln!("{text}"),
+            None => say!("{text}"),
         }
     }
 }

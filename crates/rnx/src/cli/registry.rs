@@ -15,6 +15,7 @@ use rnx_store::guard::StoreGuard;
 
 use crate::cli::context::{Context, env, location_failure, time};
 use crate::cli::render;
+use crate::cli::say::{self, say};
 
 /// List, add, remove and refresh registries
 #[derive(Debug, clap::Subcommand)]
@@ -173,7 +174,7 @@ fn add(args: &Add) -> Result<ExitStatus, Failure> {
             })
         })
     })?;
-    anstream::eprintln!("Added {} to {}", args.name, path.display());
+    say!("Added {} to {}", args.name, path.display());
     Ok(ExitStatus::Done)
 }
 
@@ -187,7 +188,7 @@ fn remove(args: &Remove) -> Result<ExitStatus, Failure> {
             edit_failure(&error).hint(hint)
         })
     })?;
-    anstream::eprintln!("Removed {} from {}", render::shown(&args.name), path.display());
+    say!("Removed {} from {}", render::shown(&args.name), path.display());
     Ok(ExitStatus::Done)
 }
 
@@ -214,14 +215,12 @@ fn refresh(args: &Refresh, context: &Context) -> Result<ExitStatus, Failure> {
                 let index = open.index();
                 let versions: usize = index.runtimes.values().map(|r| r.releases.len()).sum();
                 let (runtimes, at) = (index.runtimes.len(), render::shown(&index.updated_at));
-                anstream::eprintln!(
-                    "{name}: {runtimes} runtimes in {versions} versions, changed last at {at}"
-                );
+                say!("{name}: {runtimes} runtimes in {versions} versions, changed last at {at}");
             }
             // The others are asked all the same.
             Err(failure) => {
                 if let Some(before) = last.replace(failure) {
-                    anstream::eprint!("{}", render::shown_lines(&before.to_string()));
+                    say::lines(&render::shown_lines(&before.to_string()));
                 }
             }
         }

@@ -10,6 +10,7 @@ use rnx_spec::registry::Request;
 use crate::cli::context::{Context, request};
 use crate::cli::failure::failure;
 use crate::cli::render;
+use crate::cli::say::say;
 
 /// Remove installed runtimes
 #[derive(Debug, clap::Args)]
@@ -35,14 +36,14 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
     }
     for installed in chosen {
         let mut on_wait = |holders: &[Holder]| {
-            anstream::eprintln!("Waiting for jobs that run in {}:", installed.spec);
+            say!("Waiting for jobs that run in {}:", installed.spec);
             for holder in holders {
-                anstream::eprintln!("  {}", render::shown(&holder.to_string()));
+                say!("  {}", render::shown(&holder.to_string()));
             }
         };
         let in_use = if args.force { InUse::Wait(&mut on_wait) } else { InUse::Refuse };
         remove(&context.layout, &installed.spec, in_use).map_err(|error| failure(&error))?;
-        anstream::eprintln!("Removed {}", installed.spec);
+        say!("Removed {}", installed.spec);
     }
     Ok(ExitStatus::Done)
 }

@@ -20,9 +20,17 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
 /// Prints data that may be no text.
 pub(crate) fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    match out.write_all(bytes).and_then(|()| out.flush()) {
+    written(out.write_all(bytes).and_then(|()| out.flush()))
+}
+
+/// Returns how it went to print data.
+pub(crate) fn written(result: io::Result<()>) -> Result<(), Failure> {
+    match result {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(ExitStatus::Host, &error))
+            let mut failure =
+                Failure::message(ExitStatus::Host, "failed to write to standard output");
+            failure.causes.push(error.to_string());
+            Err(failure.hint("look at what the output is redirected to: it is cut off"))
         }
         _ => Ok(()),
     }

@@ -7,6 +7,7 @@ use rnx_spec::{Platform, RuntimeName};
 use crate::cli::context::Context;
 use crate::cli::list::{here, item, print_available};
 use crate::cli::render;
+use crate::cli::say::say;
 
 /// Search the registries for runtimes, by name and description
 #[derive(Debug, clap::Args)]
@@ -48,13 +49,13 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
     print_available(&items, args.json)?;
     if items.is_empty() && !args.json {
         let text: Vec<String> = args.words.iter().map(|word| render::shown(word)).collect();
-        anstream::eprintln!("no runtime has `{}` in its name or description", text.join(" "));
+        say!("no runtime has `{}` in its name or description", text.join(" "));
         if let Ok(name) = words.join("-").parse::<RuntimeName>() {
             let names = registries.iter().flat_map(|open| open.index().runtimes.keys());
             let near: Vec<String> =
                 near_names(&name, names).iter().map(|name| format!("`{name}`")).collect();
             if !near.is_empty() {
-                anstream::eprintln!("hint: did you mean {}?", near.join(" or "));
+                say!("hint: did you mean {}?", near.join(" or "));
             }
         }
     }

@@ -12,6 +12,7 @@ use crate::cli::failure::failure;
 use crate::cli::install::{carry_out, say_withdrawn};
 use crate::cli::installs::Job;
 use crate::cli::render;
+use crate::cli::say::say;
 
 /// Install the newest versions of installed runtimes, beside those that are there
 ///
@@ -37,7 +38,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
     record::settle(&context.layout).map_err(|error| failure(&error))?;
     let wanted = wanted(args, context)?;
     if wanted.is_empty() {
-        anstream::eprintln!("no runtimes are installed in {}", context.layout.base().display());
+        say!("no runtimes are installed in {}", context.layout.base().display());
         return Ok(ExitStatus::Done);
     }
     let registries = context.registries(args.registry.as_deref())?;
@@ -90,7 +91,7 @@ fn newer<'a>(
         // One that came from elsewhere is no reason to leave the others old.
         Err(error) if args.requests.is_empty() => {
             let causes = render::shown(&error.causes.join(": "));
-            anstream::eprintln!("warning: {} stays as it is: {causes}", installed.spec);
+            say!("warning: {} stays as it is: {causes}", installed.spec);
             return Ok(None);
         }
         Err(error) => return Err(error),
@@ -101,7 +102,7 @@ fn newer<'a>(
         .any(|other| other.spec == resolved.spec && other.origin == Origin::Recorded);
     if there || resolved.spec.version <= installed.spec.version {
         if !args.json {
-            anstream::eprintln!("{} is the newest", installed.spec);
+            say!("{} is the newest", installed.spec);
         }
         return Ok(None);
     }

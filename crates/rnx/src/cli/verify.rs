@@ -12,6 +12,7 @@ use rnx_spec::registry::{Request, VersionRequest};
 use crate::cli::context::{Context, choose, fetcher, request};
 use crate::cli::failure::failure;
 use crate::cli::render;
+use crate::cli::say::say;
 
 /// Differences that are printed one by one.
 const SHOWN_MAX: usize = 20;
@@ -40,9 +41,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
     for installed in chosen(args, context)? {
         let spec = &installed.spec;
         if installed.origin == Origin::Daemon {
-            anstream::eprintln!(
-                "{spec}: laid by a Joblet daemon, there is nothing to compare with"
-            );
+            say!("{spec}: laid by a Joblet daemon, there is nothing to compare with");
             continue;
         }
         let force = format!("`rnx runtime install {spec} --force` installs it again");
@@ -67,7 +66,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
     }
     let damaged = verified.iter().any(|found| !found.differences.is_empty() && !found.repaired);
     if damaged && !args.json {
-        anstream::eprintln!("hint: `rnx runtime verify --repair` puts it right");
+        say!("hint: `rnx runtime verify --repair` puts it right");
     }
     Ok(if damaged { ExitStatus::Integrity } else { ExitStatus::Done })
 }
@@ -97,7 +96,7 @@ fn repair(args: &Args, context: &Context, spec: &RuntimeSpec) -> Result<(), Fail
     }
     let left = verify::verify(layout, spec).map_err(|error| failure(&error))?;
     if left.is_empty() {
-        anstream::eprintln!("Repaired {spec}");
+        say!("Repaired {spec}");
         return Ok(());
     }
     let text = format!("`{spec}` still differs in {}", entries(left.len()));

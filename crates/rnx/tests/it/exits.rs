@@ -113,8 +113,43 @@ fn colours_are_for_terminals_and_no_color_turns_them_off() {
     assert!(!has_colour(&[]), "this is no terminal");
     assert!(has_colour(&[("CLICOLOR_FORCE", "1")]));
     assert!(!has_colour(&[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")]));
-    // What is wrong with a command goes where people read, and data where programs do.
+}
+
+/// What is wrong with a command goes where people read, and data where programs do.
+#[test]
+fn what_cannot_be_printed_is_a_failure_and_what_cannot_be_said_is_none() {
+    let rnx = Rnx::new();
     let full = || Stdio::from(File::options().write(true).open("/dev/full").unwrap());
-    let output = rnx.configured(&["registry", "list"]).stdout(full()).output().unwrap();
-    assert_eq!(output.status.code(), Some(5), "what could not be printed is a failure");
+    let registry = rnx.registry.path().to_str().unwrap();
+    rnx.run(&["runtime", "install", "demo"]);
+    for args in [
+        &["registry", "list"][..],
+        &["runtime", "list"],
+        &["runtime", "list", "--json"],
+        &["runtime", "search", "demo", "--registry", registry],
+        &["job", "run", "--runtime=demo", "--explain", "hello"],
+        &["completions", "bash"],
+        &["man"],
+        &["--help"],
+        &["runtime", "install", "--help"],
+        &["--version"],
+    ] {
+        let shown = rnx.shown(&rnx.configured(args).stdout(full()).output().unwrap());
+        let told = "error: failed to write to standard output\n  cause: No space left on device";
+        assert!(shown.starts_with(told) && shown.ends_with("status 5"), "{args:?}: {shown}");
+    }
+    for (status, args) in [
+        (0, &["runtime", "install", "demo", "--registry", registry][..]),
+        (0, &["runtime", "install", "demo", "--registry", registry, "--force"]),
+        (0, &["runtime", "export", "demo"]),
+        (0, &["runtime", "remove", "demo"]),
+        (0, &["runtime", "list"]),
+        (1, &["runtime", "path", "demo"]),
+        (2, &["runtime", "list", "--no-such-option"]),
+        (2, &[]),
+        (3, &["runtime", "info", "demo", "--registry", "http://127.0.0.1:9/"]),
+    ] {
+        let ended = rnx.configured(args).stderr(full()).output().unwrap();
+        assert_eq!(ended.status.code(), Some(status), "{args:?}: {ended:?}");
+    }
 }

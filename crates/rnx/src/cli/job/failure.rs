@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use crate::cli::say;
 use rnx::failure::{ExitStatus, Failure};
 use rnx::fixes::Lack;
 use rnx::gpu::GpuError;
@@ -63,7 +64,7 @@ pub(super) fn run(error: &RunError, runtime: &Runtime) -> Result<ExitCode, Failu
     };
     let failure = Failure::new(ExitStatus::Findings, error)
         .hint(format!("the job ran in {}@{}", runtime.yml.name, runtime.yml.version));
-    anstream::eprint!("{failure}");
+    say::lines(&failure);
     Ok(status.into())
 }
 

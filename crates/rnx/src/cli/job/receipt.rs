@@ -1,5 +1,6 @@
 //! What `--json` tells about a job that has ended.
 
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -32,8 +33,12 @@ pub(super) fn write(
     let text = serde_json::to_string(&receipt(runtime, (plan, gpus), course))
         .map_err(|error| Failure::new(ExitStatus::Bug, &error))?;
     if to == Path::new("-") {
-        anstream::eprintln!("{text}");
-        return Ok(());
+        // It is data, though not on standard output: that it is lost is a failure.
+        return io::stderr().write_all(format!("{text}\n").as_bytes()).map_err(|error| {
+            let mut failure = Failure::message(ExitStatus::Host, "failed to write the receipt");
+            failure.causes.push(error.to_string());
+            failure.hint("name a file for it: `--json=FILE`")
+        });
     }
     fs_err::write(to, text + "\n").map_err(|error| Failure::new(ExitStatus::Findings, &error))
 }
