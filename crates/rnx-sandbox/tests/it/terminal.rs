@@ -31,18 +31,20 @@ fn caller() {
         return;
     }
     let caller = CallersTerminal::on_stdin().unwrap();
-    let script = "busybox tty; echo made > /dev/tty; busybox stty size; read line; echo got $line; sleep 1000";
+    let script = "busybox tty; echo made > /dev/tty; busybox stty size; echo ready; read line; echo got $line; sleep 1000";
     let (_child, terminal) = spawn_on_terminal(&job(script), &caller).unwrap();
     caller.make_raw().unwrap();
     let mut out = std::io::stdout();
-    let mut buffer = [0; 256];
+    let (mut buffer, mut heard) = ([0; 256], Vec::new());
     loop {
         let mut fds = [rustix::event::PollFd::new(&terminal, rustix::event::PollFlags::IN)];
         rustix::event::poll(&mut fds, None).unwrap();
         let Ok(count) = rustix::io::read(&terminal, &mut buffer) else { return };
         out.write_all(&buffer[..count]).unwrap();
         out.flush().unwrap();
-        if buffer[..count].windows(5).any(|window| window == b"24 80") {
+        heard.extend_from_slice(&buffer[..count]);
+        // What is typed sooner is echoed into the line that is being written.
+        if heard.ends_with(b"ready\r\n") {
             rustix::io::write(&terminal, b"hello\n").unwrap();
         }
     }
