@@ -93,9 +93,11 @@ pub fn checks(xtask: &str) -> Vec<Check> {
             ..check("deny", &["cargo-deny", "check", "licenses", "bans", "sources"])
         },
         script("github", GITHUB),
+        script("control-groups", CONTROL_GROUPS),
         check("try", &[xtask, "try", "python-3.11"]),
         script("documents", DOCUMENTS),
         script("publish", PUBLISH),
+        script("static", STATIC),
         script("reproduce", REPRODUCE),
         script("ordinary", ORDINARY),
         // After `reproduce`, which compares all that is in `dist`.
@@ -127,6 +129,12 @@ RNX_DOCUMENTS_ARCHIVE=$archive cargo test --locked --features xtask/github --wor
 
 /// Releases what `try` built: to a GitHub on loopback, from its registry onto a host, and into a job there.
 const PUBLISH: &str = include_str!("ci/publish.sh");
+
+/// `rnx` as one file, installing what `try` left.
+const STATIC: &str = include_str!("ci/static.sh");
+
+/// The tests of limits on a kernel with control groups of version 2, where the host has others.
+const CONTROL_GROUPS: &str = include_str!("ci/control_groups.sh");
 
 /// Builds what `try` built again, from another folder, and compares the digests.
 const REPRODUCE: &str = r#"other=$(mktemp -d)

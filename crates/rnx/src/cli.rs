@@ -11,6 +11,7 @@ mod install;
 mod installs;
 mod job;
 mod list;
+mod names;
 mod outdated;
 mod path;
 mod progress;
@@ -53,6 +54,7 @@ pub(crate) struct Global {
 }
 
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 enum Command {
     #[command(subcommand)]
     Job(job::Command),
@@ -67,6 +69,7 @@ enum Command {
 
 /// Find, install, verify and remove runtimes
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 enum Runtime {
     Install(install::Args),
     List(list::Args),
@@ -84,6 +87,7 @@ enum Runtime {
 
 /// Runs the command line of this process.
 pub(crate) fn main() -> ExitCode {
+    names::resolve_without_libraries_of_the_host();
     guarded(|| match Cli::try_parse().map_or_else(|error| unparsed(&error), run) {
         Ok(code) => code,
         Err(failure) => {

@@ -25,6 +25,10 @@ pub(crate) struct Args {
     /// How often each way is measured; starts of jobs 20 times as often
     #[arg(long, default_value_t = 5)]
     rounds: usize,
+    /// The `rnx` to measure, as `scripts/build-static.sh` makes the one that is given to people [default: the one built
+    /// with this program]
+    #[arg(long, value_name = "FILE")]
+    rnx: Option<PathBuf>,
     /// A folder in memory for the files that are measured with
     #[arg(long, value_name = "DIR", default_value = "/dev/shm")]
     scratch: PathBuf,
@@ -61,9 +65,12 @@ pub(crate) fn run(args: &Args, repo: &Path) -> Result<ExitStatus, Failure> {
         eprintln!("measuring validate, {} rounds; the shell's way takes longest", args.rounds);
         show(bench::validate::run(&setting))?;
     }
-    let rnx = std::env::current_exe()
-        .map_err(|error| Failure::new(ExitStatus::Host, &error))?
-        .with_file_name("rnx");
+    let rnx = match &args.rnx {
+        Some(rnx) => rnx.clone(),
+        None => std::env::current_exe()
+            .map_err(|error| Failure::new(ExitStatus::Host, &error))?
+            .with_file_name("rnx"),
+    };
     if wanted(What::List) {
         let setting = Setting { rounds: args.rounds * 4, ..setting.clone() };
         show(bench::list::run(&rnx, &setting))?;
