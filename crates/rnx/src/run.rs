@@ -25,8 +25,9 @@ use rustix::process::Signal;
 use crate::job::{ETC_FILES, MountKind, Runtime, Surroundings};
 use crate::run::relay::Relay;
 
-/// After `SIGTERM` at the end of its time, or `SIGHUP` at that of its terminal, a job has this long to end by itself.
-const GRACE: Duration = Duration::from_secs(5);
+/// After `SIGTERM` at the end of its time, or `SIGHUP` at that of its terminal, a job has this long to end by itself. Two
+/// seconds after its time nothing of it runs.
+const GRACE: Duration = Duration::from_millis(1500);
 
 /// What a terminal or a supervisor may send to the command, and the job gets instead.
 const FORWARDED: [Signal; 9] = [
