@@ -3,12 +3,13 @@
 mod hierarchy;
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::{Mode, OFlags, open};
 
 pub use self::hierarchy::{Hierarchies, Own};
@@ -45,6 +46,8 @@ pub enum CgroupError {
 #[derive(Debug)]
 pub struct Cgroup {
     folders: Vec<Folder>,
+    /// Ready when the memory of a group of version 1 is used up.
+    out_of_memory: Option<OwnedFd>,
 }
 
 #[derive(Debug)]
@@ -73,7 +76,7 @@ impl Cgroup {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("{PREFIX}{}-{count}", std::process::id());
-        let mut group = Self { folders: Vec::new() };
+        let mut group = Self { folders: Vec::new(), out_of_memory: None };
         for own in at.holding(&limits.controllers())? {
             let path = place(&own, &name)?;
             // From here on it is removed if anything fails.
@@ -87,6 +90,9 @@ impl Cgroup {
         }
         for folder in &group.folders {
             folder.apply(limits)?;
+            if folder.version == Version::V1 && folder.controllers.contains(&Controller::Memory) {
+                group.out_of_memory = memory_event(&folder.path)?;
+            }
         }
         Ok(group)
     }
@@ -106,6 +112,12 @@ impl Cgroup {
             .iter()
             .filter(move |folder| folder.version == version)
             .map(|folder| folder.entrance.as_raw_fd())
+    }
+
+    /// Something that is ready to be read when the memory is used up and the kernel will not end all of the group by
+    /// itself, as it does in version 2: it kills the largest process alone.
+    pub fn out_of_memory(&self) -> Option<BorrowedFd<'_>> {
+        self.out_of_memory.as_ref().map(AsFd::as_fd)
     }
 
     /// Reads what was counted so far.
@@ -147,6 +159,20 @@ impl Folder {
         }
         Ok(())
     }
+}
+
+/// Lets the kernel tell when a group of version 1 is out of memory (`Documentation/admin-guide/cgroup-v1/memory.rst`, 10).
+fn memory_event(folder: &Path) -> Result<Option<OwnedFd>, CgroupError> {
+    let (told, control) = (folder.join("memory.oom_control"), folder.join("cgroup.event_control"));
+    if !control.exists() {
+        // A kernel that does not tell kills one process at a time.
+        return Ok(None);
+    }
+    let event = eventfd(0, EventfdFlags::CLOEXEC)
+        .map_err(|source| CgroupError::Open { path: told.clone(), source: source.into() })?;
+    let source = opened(&told, OFlags::RDONLY)?;
+    set(&control, &format!("{} {}", event.as_raw_fd(), source.as_raw_fd()), false)?;
+    Ok(Some(event))
 }
 
 impl Drop for Cgroup {

@@ -228,6 +228,11 @@ impl Child {
         self.cgroup.as_ref().map(Cgroup::counted)
     }
 
+    /// Something that is ready to be read when the sandbox is out of memory and goes on with what the kernel has left of it.
+    pub fn out_of_memory(&self) -> Option<BorrowedFd<'_>> {
+        self.cgroup.as_ref().and_then(Cgroup::out_of_memory)
+    }
+
     /// Sends a signal to the process; what a terminal sends (`SIGINT`, `SIGTSTP`, …) goes to its whole group.
     pub fn signal(&self, signal: i32) -> Result<(), SandboxError> {
         match sys::signal_through(self.pidfd.as_raw_fd(), signal) {

@@ -5,6 +5,7 @@ mod relay;
 use std::env;
 use std::ffi::OsString;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -207,28 +208,41 @@ pub fn run(plan: &SandboxPlan, running: Running) -> Result<Finished, RunError> {
             (child, Some(Relay::new(caller, terminal)))
         }
     };
-    let timed_out = attend(&child, &signals, timeout, relay.as_mut())?;
+    let stopped = attend(&child, &signals, timeout, relay.as_mut())?;
     if let Some(relay) = &mut relay {
         relay.finish()?;
     }
-    finish(child, timed_out, counting)
+    finish(child, stopped, counting)
 }
 
-/// Passes signals and keys on until the job has ended; whether its time was over.
+/// What was done to a job that would not have ended.
+#[derive(Debug, Clone, Copy, Default)]
+struct Stopped {
+    timed_out: bool,
+    hung_up: bool,
+    out_of_memory: bool,
+}
+
+/// Passes signals and keys on until the job has ended; why it was stopped.
 fn attend(
     child: &Child,
     signals: &Signals,
     timeout: Option<Duration>,
     mut relay: Option<&mut Relay<'_>>,
-) -> Result<bool, RunError> {
+) -> Result<Stopped, RunError> {
     let mut deadline = timeout.map(|timeout| Instant::now() + timeout);
-    let (mut timed_out, mut hung_up) = (false, false);
+    let mut stopped = Stopped::default();
     loop {
-        match wait(child, signals, deadline, relay.as_deref_mut())? {
-            Event::End => return Ok(timed_out),
+        let waited = (!stopped.out_of_memory).then(|| child.out_of_memory()).flatten();
+        match wait((child, waited), signals, deadline, relay.as_deref_mut())? {
+            Event::End => return Ok(stopped),
+            Event::OutOfMemory => {
+                stopped.out_of_memory = true;
+                child.kill()?;
+            }
             Event::Relayed if relay.as_ref().is_some_and(|relay| relay.has_hung_up()) => {
-                if !hung_up {
-                    hung_up = true;
+                if !stopped.hung_up {
+                    stopped.hung_up = true;
                     deadline = Some(hang_up(child, deadline)?);
                 }
             }
@@ -237,19 +251,19 @@ fn attend(
                 (signal, Some(relay)) if signal == Signal::WINCH.as_raw() => relay.resize()?,
                 // A job without a terminal of its own may go on without ours, as any command may.
                 (signal, Some(_)) if signal == Signal::HUP.as_raw() => {
-                    hung_up = true;
+                    stopped.hung_up = true;
                     deadline = Some(hang_up(child, deadline)?);
                 }
                 // The job's own terminal stops what runs on it.
                 (signal, Some(_)) if signal == Signal::TSTP.as_raw() => {}
                 (signal, _) => forward(child, signal)?,
             },
-            Event::Deadline if timed_out || hung_up => {
+            Event::Deadline if stopped.timed_out || stopped.hung_up => {
                 child.kill()?;
                 deadline = None;
             }
             Event::Deadline => {
-                timed_out = true;
+                stopped.timed_out = true;
                 deadline = Some(Instant::now() + GRACE);
                 child.signal(Signal::TERM.as_raw())?;
                 // One that is stopped hears it only when it goes on.
@@ -268,26 +282,32 @@ fn hang_up(child: &Child, deadline: Option<Instant>) -> Result<Instant, RunError
     Ok(deadline.map_or(end, |deadline| deadline.min(end)))
 }
 
-fn finish(mut child: Child, timed_out: bool, counting: bool) -> Result<Finished, RunError> {
-    let ended = |exit| if timed_out { Ended::TimedOut } else { Ended::By(exit) };
+fn finish(mut child: Child, stopped: Stopped, counting: bool) -> Result<Finished, RunError> {
+    let ended = |exit| if stopped.timed_out { Ended::TimedOut } else { Ended::By(exit) };
     if child.counted().is_none() && !counting {
         let ended = ended(child.wait_for_process()?);
         return Ok(Finished { ended, counted: None, processor_time: Duration::ZERO });
     }
     let ended = ended(child.wait()?);
     let processor_time = processor_time_of_children();
-    Ok(Finished { ended, counted: child.counted(), processor_time })
+    let mut counted = child.counted();
+    if let Some(counted) = counted.as_mut().filter(|_| stopped.out_of_memory) {
+        // The kernel may not have come to it.
+        counted.killed_for_memory = counted.killed_for_memory.max(1);
+    }
+    Ok(Finished { ended, counted, processor_time })
 }
 
 enum Event {
     End,
     Signal,
     Deadline,
+    OutOfMemory,
     Relayed,
 }
 
 fn wait(
-    child: &Child,
+    (child, out_of_memory): (&Child, Option<BorrowedFd<'_>>),
     signals: &Signals,
     deadline: Option<Instant>,
     mut relay: Option<&mut Relay<'_>>,
@@ -295,6 +315,8 @@ fn wait(
     loop {
         let end = child.end();
         let mut fds = vec![PollFd::new(&end, PollFlags::IN), PollFd::new(signals, PollFlags::IN)];
+        fds.extend(out_of_memory.map(|event| PollFd::from_borrowed_fd(event, PollFlags::IN)));
+        let memory_at = out_of_memory.map(|_| fds.len() - 1);
         if let Some(relay) = relay.as_deref() {
             fds.extend(relay.polled());
         }
@@ -304,6 +326,9 @@ fn wait(
             Ok(0) => return Ok(Event::Deadline),
             // A signal that came with the end has no one to go to.
             Ok(_) if !fds[0].revents().is_empty() => return Ok(Event::End),
+            Ok(_) if memory_at.is_some_and(|at| !fds[at].revents().is_empty()) => {
+                return Ok(Event::OutOfMemory);
+            }
             Ok(_) if !fds[1].revents().is_empty() => return Ok(Event::Signal),
             Ok(_) => {}
             Err(Errno::INTR) => continue,

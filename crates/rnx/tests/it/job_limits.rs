@@ -43,10 +43,19 @@ fn a_job_is_held_to_its_limits_or_not_run() {
             "{text}"
         );
 
-        // What is written to /tmp is memory too.
-        let fill = "dd if=/dev/zero of=/tmp/x bs=1M count=200 2>/dev/null; echo status $?";
-        let (_, text) = busybox.run(&["--memory", "32M", "--", "sh", "-c", fill]);
+        // What is written to /tmp is memory too, and the job does not go on without one of its processes.
+        let fill =
+            "dd if=/dev/zero of=/tmp/x bs=1M count=200 2>/dev/null; echo status $?; sleep 1000";
+        let receipt = busybox.work().join("receipt.json");
+        let named = format!("--json={}", receipt.display());
+        let words = ["--memory", "32M", "--timeout", "20s", &named, "--", "sh", "-c", fill];
+        let (status, text) = busybox.run(&words);
+        assert_eq!(status, Some(137), "{text}");
         assert!(text.contains("the job needed more than its memory"), "{text}");
+        let receipt: serde_json::Value =
+            serde_json::from_slice(&fs_err::read(receipt).unwrap()).unwrap();
+        assert!(receipt["used"]["killed_for_memory"].as_u64() > Some(0), "{receipt}");
+        assert_eq!(receipt["signal"], 9, "{receipt}");
 
         let bomb = "b() { b & b & sleep 1000; }; b 2>/dev/null; exit 1";
         let (_, text) = busybox.run(&["--pids", "20", "--timeout", "1s", "--", "sh", "-c", bomb]);
