@@ -71,6 +71,12 @@ pub enum GpuError {
     ReadSpec { path: PathBuf, source: io::Error },
     #[error("the CDI specification `{}` is not valid", path.display())]
     ParseSpec { path: PathBuf, source: Box<dyn std::error::Error + Send + Sync> },
+    #[error("the GPU `{name}` has less than {memory_bytes_min} bytes of memory")]
+    TooSmall { name: String, memory_bytes_min: u64 },
+    #[error(
+        "how much memory the GPU `{name}` has cannot be told: only NVIDIA's are known, by number"
+    )]
+    MemoryUnknown { name: String },
     #[error("the driver's library libcuda.so.1 is not on this host, though its devices are")]
     NoDriver,
     #[error("failed to ask `{}` how much memory the GPUs have", program.display())]
@@ -84,16 +90,35 @@ fn memory(bytes_min: Option<u64>) -> String {
 }
 
 /// Finds what a request means on the host whose files are below `root` (`/`, but in tests).
+///
+/// A specification that cannot be read is left out, and said to be; it is why there is no GPU if there is none without it.
 pub fn find(request: &GpuRequest, root: &Path) -> Result<Gpus, GpuError> {
-    let specs = cdi::read(root)?;
-    let memory_of = |number: usize| -> Result<bool, GpuError> {
-        let Some(bytes_min) = request.memory_bytes_min else { return Ok(true) };
-        Ok(memory_bytes(root)?.iter().any(|(index, bytes)| *index == number && *bytes >= bytes_min))
-    };
-    if let Which::Named(name) = &request.which {
-        return cdi::named(&specs, name, root);
+    let (specs, mut unusable) = cdi::read(root)?;
+    match among(request, &specs, root) {
+        Ok(mut gpus) => {
+            gpus.left_out.extend(unusable.iter().map(causes));
+            Ok(gpus)
+        }
+        Err(GpuError::None { .. } | GpuError::TooFew { .. } | GpuError::Unknown { .. })
+            if !unusable.is_empty() =>
+        {
+            Err(unusable.swap_remove(0))
+        }
+        Err(other) => Err(other),
     }
-    let from_specs = cdi::gpus(&specs);
+}
+
+fn among(request: &GpuRequest, specs: &[cdi::Spec], root: &Path) -> Result<Gpus, GpuError> {
+    if let Which::Named(name) = &request.which {
+        let gpus = cdi::named(specs, name, root)?;
+        if let Some(memory_bytes_min) = request.memory_bytes_min
+            && !has_memory(nvidia_number(name)?, memory_bytes_min, root)?
+        {
+            return Err(GpuError::TooSmall { name: name.clone(), memory_bytes_min });
+        }
+        return Ok(gpus);
+    }
+    let from_specs = cdi::gpus(specs);
     let nodes = if from_specs.is_empty() { nvidia::nodes(root) } else { Vec::new() };
     let all: Vec<usize> = from_specs.iter().map(|(number, _)| *number).chain(nodes).collect();
     if all.is_empty() {
@@ -102,8 +127,12 @@ pub fn find(request: &GpuRequest, root: &Path) -> Result<Gpus, GpuError> {
         });
     }
     let mut numbers = Vec::new();
+    if let (Some(_), Some((_, name))) = (request.memory_bytes_min, from_specs.first()) {
+        nvidia_number(name)?;
+    }
     for number in all {
-        if memory_of(number)? {
+        let enough = request.memory_bytes_min.map(|bytes_min| has_memory(number, bytes_min, root));
+        if enough.transpose()?.unwrap_or(true) {
             numbers.push(number);
         }
     }
@@ -126,7 +155,30 @@ pub fn find(request: &GpuRequest, root: &Path) -> Result<Gpus, GpuError> {
         .filter(|(number, _)| numbers.contains(number))
         .map(|(_, name)| name.as_str())
         .collect();
-    Ok(cdi::edits(&specs, &chosen, root))
+    Ok(cdi::edits(specs, &chosen, root))
+}
+
+/// The number of an NVIDIA GPU, as `nvidia.com/gpu=0` has it in its name.
+fn nvidia_number(name: &str) -> Result<usize, GpuError> {
+    let number = name.strip_prefix("nvidia.com/gpu=").and_then(|number| number.parse().ok());
+    number.ok_or_else(|| GpuError::MemoryUnknown { name: name.to_owned() })
+}
+
+fn has_memory(number: usize, bytes_min: u64, root: &Path) -> Result<bool, GpuError> {
+    Ok(memory_bytes(root)?.iter().any(|(index, bytes)| *index == number && *bytes >= bytes_min))
+}
+
+/// An error and its causes in a line.
+fn causes(error: &GpuError) -> String {
+    let mut text = error.to_string();
+    let mut next = std::error::Error::source(error);
+    while let Some(cause) = next {
+        // A parser shows the place over several lines.
+        let cause_text = cause.to_string();
+        text = format!("{text}: {}", cause_text.lines().next().unwrap_or_default());
+        next = cause.source();
+    }
+    text
 }
 
 /// The memory of each GPU by number, as the driver's own program tells; the kernel has no file about it.

@@ -2,7 +2,7 @@
 
 mod environment;
 mod etc;
-mod gpu;
+pub mod gpu;
 
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};

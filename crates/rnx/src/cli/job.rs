@@ -53,7 +53,8 @@ pub(crate) fn run(
     let bases: Vec<PathBuf> = shield::base_of(&runtime.dir).into_iter().chain(base).collect();
     shield::apply(&mut plan, &bases);
     if args.explain {
-        return render::print(&explained(args, &request, &plan)).map(|()| ExitCode::SUCCESS);
+        return render::print(&explained(args, &runtime, &request, &plan))
+            .map(|()| ExitCode::SUCCESS);
     }
     let terminal = args.terminal.open()?;
     // Until the job has ended, nobody deletes what it runs in.
@@ -94,12 +95,15 @@ fn request(args: &Args) -> Result<JobRequest, Failure> {
     })
 }
 
-fn explained(args: &Args, request: &JobRequest, plan: &SandboxPlan) -> String {
+fn explained(args: &Args, runtime: &Runtime, request: &JobRequest, plan: &SandboxPlan) -> String {
     let mut lines = vec![plan.to_string()];
     lines.extend(args.timeout.map(|timeout| format!("ended after {} s", timeout.as_secs())));
     if let Some(gpus) = &request.gpus {
         lines.push(format!("gpus {} from {}", gpus.names.join(" "), gpus.source));
         lines.extend(gpus.left_out.iter().map(|text| format!("left out: {text}")));
+        lines.extend(job::gpu::covered(gpus, runtime).map(|place| {
+            format!("left out: {}: the runtime has something at its place", place.display())
+        }));
     }
     lines.join("\n") + "\n"
 }

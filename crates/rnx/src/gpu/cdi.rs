@@ -59,9 +59,9 @@ struct Hook {
     args: Vec<String>,
 }
 
-/// Reads all specifications, those that win first.
-pub(super) fn read(root: &Path) -> Result<Vec<Spec>, GpuError> {
-    let mut specs = Vec::new();
+/// Reads all specifications, those that win first; and why others cannot be used.
+pub(super) fn read(root: &Path) -> Result<(Vec<Spec>, Vec<GpuError>), GpuError> {
+    let (mut specs, mut unusable) = (Vec::new(), Vec::new());
     for folder in FOLDERS.iter().rev() {
         let folder = root.join(folder);
         let entries = match fs::read_dir(&folder) {
@@ -77,10 +77,13 @@ pub(super) fn read(root: &Path) -> Result<Vec<Spec>, GpuError> {
         }
         paths.sort();
         for path in paths {
-            specs.extend(parse(path)?);
+            match parse(path) {
+                Ok(spec) => specs.extend(spec),
+                Err(error) => unusable.push(error),
+            }
         }
     }
-    Ok(specs)
+    Ok((specs, unusable))
 }
 
 fn parse(path: PathBuf) -> Result<Option<Spec>, GpuError> {

@@ -161,11 +161,19 @@ fn json_and_the_later_folder_win_and_a_broken_file_is_named() {
         host.find(count(1)),
         "nvidia.com/gpu=0 from /var/run/cdi/dynamic.json\ndevice /dev/nvidia0 -> /dev/nvidia9\n"
     );
+    // What cannot be read is left out, and is why nothing is found if nothing is.
     host.write("var/run/cdi/broken.json", "{");
-    assert_eq!(
-        host.find(count(1)),
-        "error: the CDI specification `/var/run/cdi/broken.json` is not valid\n"
-    );
+    fs::os::unix::fs::symlink("absent", host.root().join("etc/cdi/absent.yaml")).unwrap();
+    let found = host.find(count(1));
+    let (given, left_out) = found.split_once("left out: ").unwrap();
+    assert_eq!(given.lines().count(), 2, "{found}");
+    let invalid = "the CDI specification `/var/run/cdi/broken.json` is not valid";
+    assert!(left_out.starts_with(&format!("{invalid}: EOF while parsing")), "{found}");
+    let unread = "\nleft out: failed to read the CDI specification `/etc/cdi/absent.yaml`: ";
+    assert!(left_out.contains(unread), "{found}");
+    let named = host.find(Which::Named("amd.com/gpu=0".to_owned()));
+    assert_eq!(named, format!("error: {invalid}\n"));
+    assert_eq!(host.find(count(9)), format!("error: {invalid}\n"));
 }
 
 #[test]
@@ -215,6 +223,27 @@ fn memory_is_asked_of_the_drivers_own_program() {
     fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
     assert!(ask(8 << 30).starts_with("nvidia1 from "), "{}", ask(8 << 30));
     assert!(ask(4 << 30).starts_with("nvidia0 from "));
+    host.write("etc/cdi/nvidia.yaml", YAML);
+    host.write(
+        "etc/cdi/other.yaml",
+        "{kind: other.com/gpu, devices: [{name: \"0\"}, {name: \"1\"}]}",
+    );
+    let named = |name: &str, bytes| {
+        let which = Which::Named(name.to_owned());
+        host.shown(&GpuRequest { which, memory_bytes_min: Some(bytes) })
+    };
+    assert!(named("nvidia.com/gpu=1", 8 << 30).starts_with("nvidia.com/gpu=1 from "));
+    assert_eq!(
+        named("nvidia.com/gpu=0", 8 << 30),
+        "error: the GPU `nvidia.com/gpu=0` has less than 8589934592 bytes of memory\n"
+    );
+    for name in ["nvidia.com/gpu=all", "other.com/gpu=1"] {
+        let told = format!("error: how much memory the GPU `{name}` has cannot be told");
+        assert!(named(name, 1).starts_with(&told), "{}", named(name, 1));
+    }
+    fs::remove_file(host.root().join("etc/cdi/nvidia.yaml")).unwrap();
+    assert!(ask(1).starts_with("error: how much memory the GPU `other.com/gpu=0` has"));
+    fs::remove_file(host.root().join("etc/cdi/other.yaml")).unwrap();
     assert_eq!(
         ask(1 << 40),
         "error: 1 GPUs are asked for, and this host has 0 with at least 1099511627776 bytes of memory\n"

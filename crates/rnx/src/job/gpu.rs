@@ -15,9 +15,10 @@ pub(super) const PLACE: &str = "/gpu";
 const SYSTEM: [&str; 3] = ["/sys/bus/pci", "/sys/devices", "/sys/module"];
 
 pub(super) fn steps(gpus: &Gpus, runtime: &Runtime) -> Result<Vec<Step>, JobError> {
-    let mounted =
-        |place: &Path| runtime.yml.mounts.iter().any(|mount| place.starts_with(&mount.target));
-    if mounted(Path::new(PLACE)) {
+    let mounted = |place: &Path| is_mounted(place, runtime);
+    // Nor below: a link of the tree there would lead elsewhere.
+    let below = runtime.yml.mounts.iter().any(|mount| Path::new(&mount.target).starts_with(PLACE));
+    if below || mounted(Path::new(PLACE)) {
         return Err(JobError::GpuPlace { name: runtime.yml.name.clone() });
     }
     let bind = |host: &Path, guest: PathBuf| Step::Bind {
@@ -53,6 +54,16 @@ pub(super) fn steps(gpus: &Gpus, runtime: &Runtime) -> Result<Vec<Step>, JobErro
     let system = SYSTEM.into_iter().filter(|place| !mounted(Path::new(place)));
     steps.extend(system.map(|place| bind(Path::new(place), place.into())));
     Ok(steps)
+}
+
+/// The files of `gpus` that the job is not shown, as the runtime has something at their places.
+pub fn covered<'a>(gpus: &'a Gpus, runtime: &'a Runtime) -> impl Iterator<Item = &'a Path> {
+    let places = gpus.files.iter().map(|(_, guest)| guest.as_path());
+    places.filter(|place| is_mounted(place, runtime))
+}
+
+fn is_mounted(place: &Path, runtime: &Runtime) -> bool {
+    runtime.yml.mounts.iter().any(|mount| place.starts_with(&mount.target))
 }
 
 /// What the job's environment needs for them, on top of `path` and `libraries`, which are those of the job without.

@@ -107,9 +107,22 @@ impl Busybox {
 
     /// `rnx`, called in the folder to work in.
     pub(crate) fn rnx(&self, words: &[&str]) -> Command {
-        let own = program();
-        let mut command =
-            Command::new(if self.user.is_some() { self.scratch.path().join("rnx") } else { own });
+        self.called(Command::new(self.program()), words)
+    }
+
+    /// `rnx job run` in the runtime, called by another program.
+    pub(crate) fn job_within(&self, outer: &[&str], words: &[&str]) -> Command {
+        let mut command = Command::new(outer[0]);
+        command.args(&outer[1..]).arg(self.program()).args(["job", "run", "--runtime"]);
+        command.arg(self.scratch.path().join("runtime"));
+        self.called(command, words)
+    }
+
+    fn program(&self) -> PathBuf {
+        if self.user.is_some() { self.scratch.path().join("rnx") } else { program() }
+    }
+
+    fn called(&self, mut command: Command, words: &[&str]) -> Command {
         command.current_dir(self.work()).env_clear().env("SECRET", "x").env("TERM", "xterm");
         command.args(words).stdin(Stdio::null());
         if let Some(user) = self.user {

@@ -12,6 +12,7 @@ mod hosts;
 mod install;
 mod job;
 mod job_escapes;
+mod job_gpu;
 mod job_limits;
 mod job_run;
 mod job_terminal;
