@@ -85,6 +85,7 @@ mod tests {
             ("ID=neon\nID_LIKE=\"ubuntu debian\"\n", "ubuntu-amd64"),
             ("ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n", "rhel-amd64"),
             ("ID='fedora'\r\n", "rhel-amd64"),
+            ("ID=\"rhel\"\nVERSION_ID=\"9.4\"\n", "rhel-amd64"),
             ("ID=\"amzn\"\nID_LIKE=\"centos rhel fedora\"\n", "amzn-amd64"),
             ("ID=x\nID=debian\n", "ubuntu-amd64"),
         ] {

@@ -165,6 +165,12 @@ mod tests {
         let error = |paths: &[PathBuf]| list(paths).unwrap_err().to_string();
         assert_eq!(error(&[at("tree"), at("tree")]), "two uploads are called `tree`");
         assert!(error(&["/dev/null".into()]).ends_with("is not uploaded"));
+        let large = fs::File::create(at("large")).unwrap();
+        large.set_len(UPLOAD_BYTES_MAX - 3).unwrap();
+        assert!(list(&[at("large"), at("tree/sub/run")]).is_ok());
+        large.set_len(UPLOAD_BYTES_MAX - 2).unwrap();
+        let told = format!("the uploads have more than {UPLOAD_BYTES_MAX} bytes");
+        assert_eq!(error(&[at("large"), at("tree/sub/run")]), told);
         assert!(error(&["/".into()]).starts_with("`/` cannot be uploaded"));
     }
 }

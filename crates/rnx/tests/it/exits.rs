@@ -59,7 +59,10 @@ fn every_command_ends_with_the_documented_status() {
             &[("SSL_CERT_DIR", "/proc/self/fd")],
         ),
         (3, words("runtime info demo --registry http://127.0.0.1:/"), &[]),
+        (4, words("runtime info demo --registry ./broken"), &[]),
     ];
+    fs::create_dir(rnx.home.path().join("broken")).unwrap();
+    fs::write(rnx.home.path().join("broken/registry.json"), "{").unwrap();
     fs::rename(&folder, rnx.home.path().join("registry")).unwrap();
     fs::os::unix::fs::symlink("registry", &folder).unwrap();
     server.misbehave(ARCHIVE, Fault::Replace(vec![0; 10]));

@@ -1,5 +1,9 @@
 //! Limits of jobs by the real program; where control groups cannot be had, that this is refused.
 
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::Stdio;
+
 use crate::busybox::{Busybox, has_limits};
 
 #[test]
@@ -76,6 +80,54 @@ fn a_job_is_held_to_its_limits_or_not_run() {
         let used = receipt["used"]["cpu_seconds"].as_f64().unwrap();
         assert!(used < 0.8, "{used} s, {}", busybox.caller());
     }
+}
+
+/// What the kernel was told is looked at while the job runs: on a busy host, a job without limits uses little, too.
+#[test]
+fn the_kernel_holds_what_was_asked_for() {
+    let Some(busybox) = Busybox::new().filter(has_limits) else { return };
+    let words = ["--cpu", "0.5", "--cpu-cores", "0", "--memory", "64M", "--pids", "9", "--"];
+    let script = ["sh", "-c", "echo ready; read line"];
+    let mut command = busybox.job(&[&words[..], &script].concat());
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "ready");
+    let pid = child.id();
+    let job = fs_err::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    let groups = fs_err::read_to_string(format!("/proc/{}/cgroup", job.trim())).unwrap();
+    let mounts = fs_err::read_to_string("/proc/self/mountinfo").unwrap();
+    // The job's folder of a hierarchy: its mount has the controller among its options, or is the one of version 2.
+    let folder = |controller: &str| {
+        let own = |line: &&str| line.split(':').nth(1).unwrap().split(',').any(|c| c == controller);
+        let of = groups.lines().find(own).or_else(|| groups.lines().find(|l| l.starts_with("0::")));
+        let is_v1 = groups.lines().any(|line| own(&line));
+        let mount = mounts.lines().find(|line| {
+            let (_, kind) = line.split_once(" - ").unwrap();
+            if is_v1 {
+                kind.starts_with("cgroup ")
+                    && kind.rsplit(' ').next().unwrap().split(',').any(|c| c == controller)
+            } else {
+                kind.starts_with("cgroup2 ")
+            }
+        });
+        let place = of.unwrap().rsplit(':').next().unwrap();
+        (PathBuf::from(mount.unwrap().split(' ').nth(4).unwrap()).join(&place[1..]), is_v1)
+    };
+    let told = |controller: &str, v1: &str, v2: &str| {
+        let (folder, is_v1) = folder(controller);
+        let text = fs_err::read_to_string(folder.join(if is_v1 { v1 } else { v2 })).unwrap();
+        text.split_whitespace().next().unwrap().to_owned()
+    };
+    let all = [
+        told("cpu", "cpu.cfs_quota_us", "cpu.max"),
+        told("cpuset", "cpuset.cpus", "cpuset.cpus"),
+        told("memory", "memory.limit_in_bytes", "memory.max"),
+        told("pids", "pids.max", "pids.max"),
+    ];
+    drop(child.stdin.take());
+    child.wait().unwrap();
+    // The sandbox's own first process is one more.
+    assert_eq!(all, ["50000", "0", "67108864", "10"]);
 }
 
 #[test]

@@ -157,6 +157,20 @@ fn a_timeout_ends_all_of_a_job() {
 }
 
 #[test]
+fn a_job_hears_of_the_end_of_its_time_and_may_clean_up() {
+    for busybox in Busybox::callers() {
+        // One that is stopped does so, too.
+        for wait in ["while :; do sleep 0.05; done", "kill -STOP $$; while :; do sleep 0.05; done"]
+        {
+            let script = format!("trap 'echo cleaned up; exit 7' TERM; {wait}");
+            let (status, text) = busybox.run(&["--timeout", "1s", "--", "sh", "-c", &script]);
+            let told = "cleaned up\nerror: the job was ended: its time, 1 s, was over\n";
+            assert_eq!((status, text.as_str()), (Some(124), told), "{}", busybox.caller());
+        }
+    }
+}
+
+#[test]
 fn names_are_resolved_and_certificates_trusted_as_on_the_host() {
     for busybox in Busybox::callers() {
         let etc = busybox.scratch.path().join("runtime/isolated/etc");

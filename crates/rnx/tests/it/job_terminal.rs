@@ -38,17 +38,23 @@ impl Typist {
 
     /// Reads until this was shown, and forgets what came before.
     fn sees(&mut self, text: &str) {
+        // What does not come for so long will not come.
+        assert!(self.sees_within(text, 20), "waiting for `{text}`: {:?}", self.seen);
+    }
+
+    /// The same; `false` if nothing more comes for so long.
+    fn sees_within(&mut self, text: &str, seconds: i64) -> bool {
         let mut buffer = [0; 1024];
         loop {
             if let Some(at) = self.seen.find(text) {
                 self.seen.drain(..at + text.len());
-                return;
+                return true;
             }
-            // What does not come for so long will not come.
             let mut fds = [PollFd::new(&self.outer, PollFlags::IN)];
-            let minute = Timespec { tv_sec: 20, tv_nsec: 0 };
-            let ready = rustix::event::poll(&mut fds, Some(&minute)).unwrap();
-            assert_eq!(ready, 1, "waiting for `{text}`: {:?}", self.seen);
+            let pause = Timespec { tv_sec: seconds, tv_nsec: 0 };
+            if rustix::event::poll(&mut fds, Some(&pause)).unwrap() == 0 {
+                return false;
+            }
             match rustix::io::read(&self.outer, &mut buffer) {
                 Ok(count) if count > 0 => {
                     self.seen.push_str(&String::from_utf8_lossy(&buffer[..count]));
@@ -84,8 +90,15 @@ fn a_shell_on_a_terminal_has_job_control() {
         let pid = rustix::process::Pid::from_child(&typist.child);
         rustix::process::kill_process(pid, rustix::process::Signal::WINCH).unwrap();
         typist.sees("resized 50 80");
+        // Stopping and going on is the job's own matter: rnx, which is told so too, goes on.
+        rustix::process::kill_process(pid, rustix::process::Signal::TSTP).unwrap();
+        // The shell takes an interruption of its trap for no more than that.
+        let mut again = 0..10;
         typist.types("\x03");
-        typist.sees("prompt> ");
+        while !typist.sees_within("prompt> ", 2) {
+            assert!(again.next().is_some(), "{:?}", typist.seen);
+            typist.types("\x03");
+        }
         // Stopped by a key, seen by the shell, gone on with.
         typist.types("sh -c 'echo running; read line; echo got $line'\r");
         typist.sees("\nrunning");

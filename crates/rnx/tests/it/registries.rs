@@ -260,6 +260,7 @@ fn a_mirror_is_asked_instead_and_a_proxy_on_behalf() {
     let shown =
         scene.run(&["runtime", "info", "demo", "--registry", "http://registry.invalid/x"], &direct);
     assert!(shown.ends_with("status 3") && !shown.contains("canary"), "{shown}");
+    assert_eq!(proxy.asked().len(), 2, "it was not asked again");
     let shown =
         scene.run(&install, &[("http_proxy", "http://name:canary@"), ("RNX_CACHE_TTL", "0")]);
     assert!(

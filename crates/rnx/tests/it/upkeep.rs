@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use fs_err as fs;
 use insta::assert_snapshot;
 use test_support::fixture::RegistryFolder;
-use test_support::server::FileServer;
+use test_support::server::{Fault, FileServer};
 
 use crate::rnx::{Rnx, redacted};
 
@@ -36,6 +36,25 @@ fn an_update_installs_the_newest_beside_what_is_there() {
     let registry = rnx.registry.path().to_str().unwrap().to_owned();
     let shown = rnx.run(&["runtime", "update", "demo", "--registry", &registry]);
     assert_eq!(shown, "demo@1.10.0 is the newest\nstatus 0", "the newest for its platform");
+    // Nor is an older one an update, where a registry has no other.
+    let older = tempfile::tempdir().unwrap();
+    RegistryFolder::new(older.path()).publish("demo@1.8.0", &["ubuntu-amd64"]);
+    let older = older.path().to_str().unwrap();
+    let shown = rnx.run(&["runtime", "update", "demo", "--registry", older]);
+    assert_eq!(shown, "demo@1.10.0 is the newest\nstatus 0");
+}
+
+#[test]
+fn an_update_is_for_the_platform_of_what_is_installed() {
+    let mut rnx = Rnx::new();
+    rnx.run(&["runtime", "install", "demo@1.10.0", "--platform", "rhel-arm64"]);
+    rnx.registry.publish("demo@1.11.0", &["rhel-arm64"]);
+    rnx.registry.publish("demo@1.12.0", &["ubuntu-amd64"]);
+    let registry = rnx.registry.path().to_str().unwrap();
+    let shown = rnx.run(&["runtime", "update", "--registry", registry]);
+    assert!(shown.ends_with("Installed demo@1.11.0 in BASE/demo-1.11.0\nstatus 0"), "{shown}");
+    let record = fs::read_to_string(rnx.base.join(".state/demo-1.11.0.json")).unwrap();
+    assert!(record.contains("\"rhel-arm64\""), "{record}");
 }
 
 #[test]
@@ -62,6 +81,16 @@ fn cleaning_tells_why_each_goes_or_stays() {
         if command.is_empty() { text } else { text.replace(&command, "TEST").replace(&pid, "PID") }
     };
     assert_snapshot!("dry_run_keep_1", shown(&["--dry-run", "--keep", "1"]));
+    // Half a mebibyte of each is a file that the others have, too: the disk does not get that back.
+    let text = rnx.run(&["runtime", "gc", "--dry-run", "--keep", "1", "--json"]);
+    let told: serde_json::Value =
+        serde_json::from_str(text.strip_suffix("status 0").unwrap()).unwrap();
+    let going =
+        |item: &&serde_json::Value| item["kind"] == "install" && item["verdict"] == "remove";
+    let going: Vec<_> = told.as_array().unwrap().iter().filter(going).collect();
+    assert!(!going.is_empty(), "{told}");
+    let freed = |item: &serde_json::Value| item["freed_bytes"].as_u64().unwrap();
+    assert!(going.into_iter().all(|item| (1..256 << 10).contains(&freed(item))), "{told}");
     assert_eq!(rnx.layout(), before);
     assert_snapshot!("keep_all", shown(&[]));
     assert!(!partial.exists() && busy.exists());
@@ -91,6 +120,7 @@ fn a_repair_puts_everything_right_and_fetches_what_is_damaged() {
         fs::set_permissions(root.join("isolated"), PermissionsExt::from_mode(0o700)).unwrap();
     };
     damage();
+    assert!(rnx.run(&["runtime", "verify", "demo"]).ends_with("puts it right\nstatus 4"));
     let before = server.requests().len();
     let shown = rnx.run(&["runtime", "verify", "demo", "--repair"]);
     assert!(shown.ends_with("Repaired demo@1.10.0\nstatus 0"), "{shown}");
@@ -121,12 +151,50 @@ fn a_repair_puts_everything_right_and_fetches_what_is_damaged() {
     assert_eq!(server.requests().len(), before);
     assert_eq!(rnx.layout().len(), 7);
 
+    // A server that sends whole files only is told from one that sends wrong ones.
+    server.misbehave(ARCHIVE, Fault::IgnoreRange);
+    damage();
+    let shown = rnx.run(&["runtime", "verify", "demo", "--repair"]);
+    assert!(shown.contains("sends no parts of files\n") && shown.ends_with("status 3"), "{shown}");
+    server.behave();
+
     // Without a server: an error, and nothing worse.
     drop(server);
-    damage();
     let shown = rnx.run(&["runtime", "verify", "demo", "--repair"]);
     assert!(shown.ends_with("status 3"), "{shown}");
     assert!(rnx.run(&["runtime", "verify", "demo@1.9.0"]).ends_with("status 0"));
+}
+
+#[test]
+fn a_repair_is_of_what_was_installed_and_of_nothing_else() {
+    let rnx = Rnx::new();
+    rnx.run(&["runtime", "install", "demo"]);
+    let hello = rnx.base.join("demo-1.10.0/isolated/usr/bin/hello");
+    fs::write(&hello, "damaged").unwrap();
+    // The same version, and other bytes.
+    let other = tempfile::tempdir().unwrap();
+    let (tree, spec) = (tempfile::tempdir().unwrap(), "demo@1.10.0".parse().unwrap());
+    test_support::fixture::write_runtime(tree.path(), &spec);
+    fs::write(tree.path().join("isolated/usr/more"), "").unwrap();
+    RegistryFolder::new(other.path()).publish_tree(&spec, &["ubuntu-amd64"], tree.path());
+    let from = other.path().to_str().unwrap();
+    let shown = rnx.run(&["runtime", "verify", "demo", "--repair", "--registry", from]);
+    assert!(
+        shown.contains(
+            "error: the registry has another archive of `demo@1.10.0` than was installed"
+        ),
+        "{shown}"
+    );
+    assert!(shown.ends_with("status 4"), "{shown}");
+    assert_eq!(fs::read_to_string(&hello).unwrap(), "damaged");
+
+    // Removed after it was looked at.
+    let layout = rnx_store::layout::Layout::new(&rnx.base);
+    let damage = rnx::repair::examine(&layout, &spec).unwrap();
+    rnx.run(&["runtime", "remove", "demo"]);
+    let repaired = rnx::repair::repair(&layout, &damage, None);
+    assert!(matches!(repaired, Err(rnx::repair::RepairError::Changed { .. })), "{repaired:?}");
+    assert_eq!(rnx.layout(), Vec::<String>::new());
 }
 
 #[test]
@@ -138,6 +206,7 @@ fn a_runtime_travels_as_one_file() {
     let file = rnx.home.path().join(ARCHIVE);
     let published = fs::read(rnx.registry.archive("demo@1.10.0", "ubuntu-amd64")).unwrap();
     assert_eq!(fs::read(&file).unwrap(), published, "the very archive");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o7777, 0o644);
     assert_snapshot!("export_again", rnx.run(&["runtime", "export", "demo"]));
     let digest = rnx_store::blob::digest(&published[..]).unwrap().to_string();
     rnx.run(&["runtime", "remove", "demo"]);
