@@ -1,5 +1,7 @@
 //! Native builds on an RPM-based base: one that the tests make of this machine's own programs (`tests/rpm/base.sh`).
 
+mod wheels;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -41,7 +43,7 @@ struct Bench {
 impl Bench {
     /// Nothing where this machine cannot make such a base.
     fn new() -> Option<Self> {
-        let tools = ["dpkg-query", "rpmbuild", "createrepo_c", "dnf", "cc"];
+        let tools = ["dpkg-query", "rpmbuild", "createrepo_c", "dnf", "cc", "python3"];
         if !needs_ranges() || !tools.into_iter().all(needs_program) {
             return None;
         }
@@ -50,31 +52,33 @@ impl Bench {
         script("base.sh", &[work.path().to_str().unwrap()]);
         let base = fs_err::read(work.path().join("base.tar")).unwrap();
         bench.scene.archive_base("made", "images/made.tar", &base);
-        let definition = bench.definition();
-        fs_err::create_dir(&definition).unwrap();
         let lib = Path::new(env!("CARGO_MANIFEST_DIR")).join("../runtimes/lib");
         let mut copy = Command::new("cp");
         copy.arg("-r").arg(lib).arg(bench.scene.repo().join("runtimes"));
         assert!(copy.status().unwrap().success());
-        let manifest = format!("{MANIFEST}platforms: [{}]\n", platform());
-        fs_err::write(definition.join("manifest.yaml"), manifest).unwrap();
-        for (name, text) in [("setup.sh", DISPATCH), (&*format!("setup-{}.sh", platform()), SETUP)]
-        {
+        bench.define("shapes", MANIFEST, SETUP);
+        Some(bench)
+    }
+
+    /// Writes a definition for this machine's own platform.
+    fn define(&self, name: &str, manifest: &str, setup: &str) -> PathBuf {
+        let definition = self.scene.repo().join("runtimes").join(name);
+        fs_err::create_dir_all(&definition).unwrap();
+        let platforms = format!("platforms: [{}]\n", platform());
+        fs_err::write(definition.join("manifest.yaml"), format!("{manifest}{platforms}")).unwrap();
+        let of_platform = format!("setup-{}.sh", platform());
+        for (name, text) in [("setup.sh", DISPATCH), (&*of_platform, setup)] {
             let path = definition.join(name);
             fs_err::write(&path, text).unwrap();
             let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
             fs_err::set_permissions(&path, executable).unwrap();
         }
-        Some(bench)
-    }
-
-    fn definition(&self) -> PathBuf {
-        self.scene.repo().join("runtimes/shapes")
+        definition
     }
 
     /// Fills the definition's repository with these versions of `circle` and `libshapes`, and no other.
     fn repository(&self, note: &str, versions: &[&str]) {
-        let folder = self.definition().join("repository");
+        let folder = self.scene.repo().join("runtimes/shapes/repository");
         script("repository.sh", &[&[folder.to_str().unwrap(), note], versions].concat());
     }
 
@@ -82,12 +86,10 @@ impl Bench {
         ran(&mut self.scene.command(args))
     }
 
-    fn lock_file(&self) -> PathBuf {
-        self.definition().join("versions.lock")
-    }
-
-    fn section(&self) -> PlatformLock {
-        let mut file = lock::parse(&fs_err::read_to_string(self.lock_file()).unwrap()).unwrap();
+    /// Returns what a definition's lock says.
+    fn section(&self, name: &str) -> PlatformLock {
+        let path = self.scene.repo().join("runtimes").join(name).join("versions.lock");
+        let mut file = lock::parse(&fs_err::read_to_string(path).unwrap()).unwrap();
         file.platforms.remove(&platform().parse().unwrap()).unwrap()
     }
 }
@@ -99,14 +101,22 @@ fn script(name: &str, args: &[&str]) {
     assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// One test, for the base takes longer to make than all builds on it.
 #[test]
-fn packages_of_rpm_are_built_into_a_runtime_locked_and_held() {
+fn a_native_build_on_an_rpm_based_base() {
     let Some(bench) = Bench::new() else { return };
+    packages_are_built_in_and_locked(&bench);
+    wheels::check(&bench);
+    locked_versions_are_held_or_named(&bench);
+    a_package_that_does_not_exist_is_named(&bench);
+}
+
+fn packages_are_built_in_and_locked(bench: &Bench) {
     bench.repository("first", &["1.0"]);
     let platform = platform();
     let locked = bench.xtask(&["lock", "shapes", "--platform", &platform]);
     assert_eq!(locked.status.code(), Some(0), "{locked:?}");
-    let section = bench.section();
+    let section = bench.section("shapes");
     assert_eq!((&*section.base.os, &*section.base.os_version), ("rhel", "9"));
     let inside: Vec<_> = section.contents().map(|(kind, name, _)| (kind, name)).collect();
     for name in ["circle", "libshapes", "notes", "libc6"] {
@@ -121,20 +131,22 @@ fn packages_of_rpm_are_built_into_a_runtime_locked_and_held() {
     };
     assert_eq!(version("notes"), "noarch 3:1.0-1 true", "the base's 2.0 was downgraded");
     assert!(version("dnf").ends_with(" false"));
-    check_sbom(&bench, &platform);
-    check_locked_builds(&bench, &platform);
+    check_sbom(bench, &platform);
+}
 
-    let setup = bench.definition().join(format!("setup-{platform}.sh"));
-    fs_err::write(&setup, SETUP.replace("install circle", "install cirkle")).unwrap();
+fn a_package_that_does_not_exist_is_named(bench: &Bench) {
+    let platform = platform();
+    bench.define("shapes", MANIFEST, &SETUP.replace("install circle", "install cirkle"));
     let missing = bench.xtask(&["build", "shapes", "--platform", &platform]);
     assert_eq!(missing.status.code(), Some(1), "{missing:?}");
     let hint = "hint: the base's distro has no package `cirkle`: ";
     assert!(missing.stderr_text().contains(hint), "{missing:?}");
 }
 
-fn check_locked_builds(bench: &Bench, platform: &str) {
+fn locked_versions_are_held_or_named(bench: &Bench) {
+    let platform = platform();
     let build = |options: &[&str]| {
-        bench.xtask(&[&["build", "shapes", "--platform", platform], options].concat())
+        bench.xtask(&[&["build", "shapes", "--platform", &platform], options].concat())
     };
     // Newer versions are there: an ordinary build takes them and says so, a locked one does not.
     bench.repository("first", &["1.0", "2.0"]);
