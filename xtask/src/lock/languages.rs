@@ -131,8 +131,8 @@ fn npm(root: &Path, path: &Path) -> io::Result<Option<Found>> {
 }
 
 fn maven(root: &Path, path: &Path) -> io::Result<Vec<Found>> {
-    let coordinates = jars::coordinates(path)?;
-    if coordinates.is_empty() {
+    let projects = jars::projects(path)?;
+    if projects.is_empty() {
         return Ok(Vec::new());
     }
     let mut hasher = Sha256::new();
@@ -145,9 +145,9 @@ fn maven(root: &Path, path: &Path) -> io::Result<Vec<Found>> {
         }
     }
     let digest = Digest::from_bytes(hasher.finalize().into());
-    let found = coordinates.into_iter().map(|(name, version)| Found {
+    let found = projects.into_iter().map(|jars::Project { name, version, license }| Found {
         package: package(LanguageKind::Maven, (name, version), (root, path), digest),
-        license: None,
+        license,
     });
     Ok(found.collect())
 }

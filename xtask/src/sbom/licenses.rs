@@ -11,7 +11,7 @@ use super::{License, Named};
 const NOTICE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// Debian's short names of licences, and the SPDX identifiers of the same; only those where both mean one text.
-const SPDX: [(&str, &str); 44] = [
+const SPDX: [(&str, &str); 48] = [
     ("agpl-3", "AGPL-3.0-only"),
     ("agpl-3+", "AGPL-3.0-or-later"),
     ("apache-2", "Apache-2.0"),
@@ -19,6 +19,9 @@ const SPDX: [(&str, &str); 44] = [
     ("apache 2.0", "Apache-2.0"),
     ("apache license 2.0", "Apache-2.0"),
     ("apache license, version 2.0", "Apache-2.0"),
+    ("the apache license, version 2.0", "Apache-2.0"),
+    ("the apache software license, version 2.0", "Apache-2.0"),
+    ("https://www.apache.org/licenses/license-2.0.txt", "Apache-2.0"),
     ("bsd-2-clause", "BSD-2-Clause"),
     ("bsd-3-clause", "BSD-3-Clause"),
     ("bsd-4-clause", "BSD-4-Clause"),
@@ -47,6 +50,7 @@ const SPDX: [(&str, &str); 44] = [
     ("lgpl-3+", "LGPL-3.0-or-later"),
     ("mit", "MIT"),
     ("mit license", "MIT"),
+    ("the mit license", "MIT"),
     ("mpl-1.1", "MPL-1.1"),
     ("mpl-2.0", "MPL-2.0"),
     ("mozilla public license 2.0 (mpl 2.0)", "MPL-2.0"),
