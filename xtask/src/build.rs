@@ -167,7 +167,8 @@ fn run(
 /// Returns when a script of this runtime is stopped.
 fn stop<'a>(manifest: &Manifest, workshop: &Workshop<'a>, disk: &'a DiskLimit) -> script::Stop<'a> {
     let minutes_max = manifest.limits.build_minutes_max;
-    script::Stop { minutes_max, disk, interrupted: workshop.interrupted }
+    let processes_max = manifest.limits.build_processes_max;
+    script::Stop { minutes_max, disk, processes_max, interrupted: workshop.interrupted }
 }
 
 /// A chroot to look around in; the build's work folder is locked as long as this lives.

@@ -94,6 +94,8 @@ pub struct Limits {
     pub build_minutes_max: u64,
     /// How much disk the chroot may take while the setup script runs; 32 GiB by default.
     pub build_disk_bytes_max: u64,
+    /// How many processes and threads the setup script may have at once; 8192 by default.
+    pub build_processes_max: u64,
 }
 
 /// The network that a setup script sees.

@@ -161,7 +161,8 @@ impl BuildError {
             Self::Script { log, source } => {
                 if let ScriptError::Failed { last_lines, .. }
                 | ScriptError::TooLong { last_lines, .. }
-                | ScriptError::TooLarge { last_lines, .. } = &**source
+                | ScriptError::TooLarge { last_lines, .. }
+                | ScriptError::TooMany { last_lines, .. } = &**source
                 {
                     if let Some(found) = diagnosis::diagnose(last_lines) {
                         failure.status = found.status;
@@ -174,6 +175,10 @@ impl BuildError {
                 }
                 if let ScriptError::TooLarge { .. } = &**source {
                     failure = failure.hint("an honest build's size: `limits: {build_disk: …}`");
+                }
+                if let ScriptError::TooMany { .. } = &**source {
+                    failure =
+                        failure.hint("what an honest build needs: `limits: {build_processes: …}`");
                 }
                 failure = failure.hint(format!("the whole log: {}", log.display()));
             }

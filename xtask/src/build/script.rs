@@ -9,6 +9,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rnx_sandbox::limits::Limits;
 use rnx_sandbox::plan::SandboxPlan;
 use rnx_sandbox::spawn::{Child, Exit, SandboxError, Stdio, Stream, spawn};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -44,6 +45,8 @@ pub enum ScriptError {
         "the setup script filled {bytes} bytes of disk, over the limit of {bytes_max}, and was killed"
     )]
     TooLarge { bytes: u64, bytes_max: u64, last_lines: Vec<String> },
+    #[error("the setup script wanted more than {processes_max} processes at once, and was killed")]
+    TooMany { processes_max: u64, last_lines: Vec<String> },
     #[error("interrupted")]
     Interrupted,
 }
@@ -54,6 +57,8 @@ pub struct Stop<'a> {
     pub minutes_max: u64,
     /// What the script may fill.
     pub disk: &'a DiskLimit,
+    /// How many processes and threads it may have at once, where the host can hold it to that.
+    pub processes_max: u64,
     /// Becomes true when the person presses Ctrl-C.
     pub interrupted: &'a AtomicBool,
 }
@@ -67,12 +72,7 @@ pub fn run(
 ) -> Result<(), ScriptError> {
     let log_error = |source| ScriptError::Log { path: log_path.to_owned(), source };
     let mut log = Log::open(log_path).map_err(log_error)?;
-    let (reader, stdio) = one_pipe().map_err(|source| ScriptError::Pipe { source })?;
     let sandbox = |source| ScriptError::Sandbox { source };
-    let mut child = spawn(plan, stdio).map_err(sandbox)?;
-
-    let (sender, lines) = mpsc::sync_channel(256);
-    let relay = thread::spawn(move || relay_lines(reader, &sender));
     let mut last_lines = VecDeque::new();
     let mut take = |line: String| -> Result<(), ScriptError> {
         log.line(&line).map_err(log_error)?;
@@ -83,12 +83,23 @@ pub fn run(
         last_lines.push_back(line);
         Ok(())
     };
+    let (reader, mut child) = match start(&limited(plan, stop.processes_max)) {
+        // A build is worth more than this limit, which needs a control group of its own.
+        Err(ScriptError::Sandbox { source: SandboxError::Limits { source } }) => {
+            take(format!("the number of processes is not limited here: {source}"))?;
+            start(plan)?
+        }
+        started => started?,
+    };
+    let (sender, lines) = mpsc::sync_channel(256);
+    let relay = thread::spawn(move || relay_lines(reader, &sender));
     let stopped =
         disk::watched(stop.disk, |used| attend((&mut child, &lines), stop, used, &mut take))?;
     if stopped.is_some() {
         child.kill().map_err(sandbox)?;
     }
     let exit = child.wait().map_err(sandbox)?;
+    let refused = is_refused(&child);
     for line in &lines {
         take(line)?;
     }
@@ -101,8 +112,14 @@ pub fn run(
         (Some(Stopped::TooLarge { bytes }), _) => {
             Err(ScriptError::TooLarge { bytes, bytes_max: stop.disk.bytes_max, last_lines })
         }
+        (Some(Stopped::TooMany), _) => {
+            Err(ScriptError::TooMany { processes_max: stop.processes_max, last_lines })
+        }
         (Some(Stopped::Interrupted), _) => Err(ScriptError::Interrupted),
         (None, Exit::Code(0)) => Ok(()),
+        (None, _) if refused => {
+            Err(ScriptError::TooMany { processes_max: stop.processes_max, last_lines })
+        }
         (None, exit) => Err(ScriptError::Failed { exit, last_lines }),
     }
 }
@@ -111,7 +128,24 @@ pub fn run(
 enum Stopped {
     TooLong,
     TooLarge { bytes: u64 },
+    TooMany,
     Interrupted,
+}
+
+fn limited(plan: &SandboxPlan, processes_max: u64) -> SandboxPlan {
+    let limits = Limits { processes_max: Some(processes_max), ..plan.limits.clone() };
+    SandboxPlan { limits, ..plan.clone() }
+}
+
+fn start(plan: &SandboxPlan) -> Result<(fs_err::File, Child), ScriptError> {
+    let (reader, stdio) = one_pipe().map_err(|source| ScriptError::Pipe { source })?;
+    let child = spawn(plan, stdio).map_err(|source| ScriptError::Sandbox { source })?;
+    Ok((reader, child))
+}
+
+/// Whether a process could not be started because there were too many.
+fn is_refused(child: &Child) -> bool {
+    child.counted().is_some_and(|counted| counted.refused_processes > 0)
 }
 
 /// Hands lines on until the script has ended, or has to be stopped.
@@ -122,6 +156,7 @@ fn attend(
     take: &mut dyn FnMut(String) -> Result<(), ScriptError>,
 ) -> Result<Option<Stopped>, ScriptError> {
     let deadline = Instant::now() + Duration::from_secs(stop.minutes_max * 60);
+    let mut counted = Instant::now();
     loop {
         match lines.recv_timeout(LOOK_EVERY) {
             Ok(line) => take(line)?,
@@ -142,6 +177,12 @@ fn attend(
             return Ok(Some(Stopped::TooLong));
         } else if bytes > stop.disk.bytes_max {
             return Ok(Some(Stopped::TooLarge { bytes }));
+        } else if counted.elapsed() > LOOK_EVERY {
+            // Not for every line: the kernel is asked for a file.
+            counted = Instant::now();
+            if is_refused(child) {
+                return Ok(Some(Stopped::TooMany));
+            }
         }
     }
 }

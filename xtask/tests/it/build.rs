@@ -371,7 +371,7 @@ fn a_script_that_takes_too_long_is_killed() {
     let folder = tempfile::tempdir().unwrap();
     let interrupted = AtomicBool::new(false);
     let disk = DiskLimit { folder: folder.path().to_owned(), bytes_max: u64::MAX };
-    let stop = Stop { minutes_max: 0, disk: &disk, interrupted: &interrupted };
+    let stop = Stop { minutes_max: 0, disk: &disk, processes_max: 64, interrupted: &interrupted };
     let ended = script::run(&plan, &folder.path().join("log"), stop, &mut |_line| {});
     assert!(matches!(ended, Err(ScriptError::TooLong { minutes: 0, .. })), "{ended:?}");
     assert!(!is_running("sleep\x0076546"));

@@ -47,6 +47,32 @@ fn a_script_that_runs_for_ever_is_stopped_with_all_that_it_started() {
     assert!(!is_running("sleep\x0076552") && !is_running("sleep\x0076553"));
 }
 
+/// A few hundred processes at most, whatever holds or does not.
+#[test]
+fn a_script_that_multiplies_is_stopped() {
+    let some = "i=0\nwhile [ $i -lt 300 ]; do sleep 76555 & i=$((i+1)); done\n";
+    let limits = "limits: {build_processes: 40, build_minutes: 1}\n";
+    // One goes on in spite of it, another one ends over it.
+    for end in ["while :; do :; done\n", "exit 3\n"] {
+        let script = format!("{GOOD}echo begun\n({some}) || true\n{end}");
+        let Some(stopped) = after_a_good_build(&script, limits, Workshop::build) else { return };
+        let said = stopped.stderr_text();
+        if said.contains("the number of processes is not limited here") {
+            eprintln!("skipped: no control group may be made here");
+            return;
+        }
+        assert_eq!(stopped.status.code(), Some(1), "{stopped:?}");
+        for part in [
+            "the setup script wanted more than 40 processes at once, and was killed",
+            "the last lines were:\n    begun",
+            "hint: what an honest build needs: `limits: {build_processes: …}`",
+        ] {
+            assert!(said.contains(part), "{part}: {stopped:?}");
+        }
+        assert!(!is_running("sleep\x0076555"));
+    }
+}
+
 #[test]
 fn a_daemon_of_a_failed_script_ends_with_it() {
     let script = "setsid sleep 76554 &\nexit 4\n";

@@ -160,6 +160,9 @@ struct LimitsDocument {
     build_minutes: Option<u64>,
     /// How much disk the build may take while the setup script runs; 32 GiB by default.
     build_disk: Option<SizeDocument>,
+    /// How many processes and threads the setup script may have at once; 8192 by default.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    build_processes: Option<u64>,
 }
 
 #[derive(Deserialize, JsonSchema)]

@@ -14,7 +14,8 @@ const SOURCE_KEYS: [&str; 5] = ["url", "sha256", "size_bytes", "file", "platform
 const TEST_KEYS: [&str; 6] = ["name", "run", "stdout", "status", "needs", "timeout_s"];
 /// JSON's integers are exact up to here.
 const SOURCE_BYTES_MAX: u64 = (1 << 53) - 1;
-const LIMIT_KEYS: [&str; 4] = ["unpacked", "archive", "build_minutes", "build_disk"];
+const LIMIT_KEYS: [&str; 5] =
+    ["unpacked", "archive", "build_minutes", "build_disk", "build_processes"];
 
 /// The seconds that a test may take if it does not say.
 const TEST_TIMEOUT_S: u64 = 300;
@@ -27,6 +28,7 @@ pub(super) const NO_LIMITS: Limits = Limits {
     archive_bytes_max: None,
     build_minutes_max: 30,
     build_disk_bytes_max: 32 << 30,
+    build_processes_max: 8192,
 };
 
 pub(super) fn sources(report: &mut Report<'_>, node: &Node) -> Vec<Source> {
@@ -250,8 +252,17 @@ pub(super) fn limits(report: &mut Report<'_>, node: &Node) -> Limits {
     let build_minutes_max = get(map, "build_minutes")
         .and_then(|node| read::integer(report, node, "`build_minutes`", 1..=1440))
         .unwrap_or(NO_LIMITS.build_minutes_max);
+    let build_processes_max = get(map, "build_processes")
+        .and_then(|node| read::integer(report, node, "`build_processes`", 1..=1_000_000))
+        .unwrap_or(NO_LIMITS.build_processes_max);
     refuse_unknown(report, map, &LIMIT_KEYS);
-    Limits { unpacked_bytes_max, archive_bytes_max, build_minutes_max, build_disk_bytes_max }
+    Limits {
+        unpacked_bytes_max,
+        archive_bytes_max,
+        build_minutes_max,
+        build_disk_bytes_max,
+        build_processes_max,
+    }
 }
 
 fn get<'n>(map: &'n [(Key, Node)], name: &str) -> Option<&'n Node> {
