@@ -136,12 +136,17 @@ const STATIC: &str = include_str!("ci/static.sh");
 /// The tests of limits on a kernel with control groups of version 2, where the host has others.
 const CONTROL_GROUPS: &str = include_str!("ci/control_groups.sh");
 
-/// Builds what `try` built again, from another folder, and compares the digests.
+/// Builds what `try` built again, from another folder, and compares the digests. Where they differ, says which packages and
+/// files do. (`verify` would build what is locked, and `try` builds what there is.)
 const REPRODUCE: &str = r#"other=$(mktemp -d)
 trap 'rm -rf "$other"' EXIT
 git clone --quiet . "$other/a clone"
 "$1" build --repo "$other/a clone" python-3.11
-cmp dist/SHA256SUMS "$other/a clone/dist/SHA256SUMS""#;
+cmp dist/SHA256SUMS "$other/a clone/dist/SHA256SUMS" && exit 0
+for archive in dist/python-3.11-*-ubuntu-*.tar.gz; do
+  "$1" diff "$archive" "$other/a clone/$archive"
+done
+exit 1"#;
 
 /// With the archive that `openjdk` leaves; `GraalVM`'s own is neither here nor needed.
 const GRAALVM: &str = r#"xtask/tests/graalvm/run.sh "$1" dist/openjdk-21-*-ubuntu-amd64.tar.gz"#;
