@@ -47,12 +47,16 @@ fn a_job_is_held_to_its_limits_or_not_run() {
             "{text}"
         );
 
-        // What is written to /tmp is memory too, and the job does not go on without one of its processes.
-        let fill =
-            "dd if=/dev/zero of=/tmp/x bs=1M count=200 2>/dev/null; echo status $?; sleep 1000";
+        // What is written to /tmp is memory too.
+        let fill = "dd if=/dev/zero of=/tmp/x bs=1M count=200 2>/dev/null; echo status $?";
+        let (_, text) = busybox.run(&["--memory", "32M", "--", "sh", "-c", fill]);
+        assert!(text.contains("the job needed more than its memory"), "{text}");
+
+        // The job does not go on without one of its processes.
+        let grow = "awk 'BEGIN { s = \"x\"; while (1) s = s s }'; echo went on; sleep 1000";
         let receipt = busybox.work().join("receipt.json");
         let named = format!("--json={}", receipt.display());
-        let words = ["--memory", "32M", "--timeout", "20s", &named, "--", "sh", "-c", fill];
+        let words = ["--memory", "32M", "--timeout", "20s", &named, "--", "sh", "-c", grow];
         let (status, text) = busybox.run(&words);
         assert_eq!(status, Some(137), "{text}");
         assert!(text.contains("the job needed more than its memory"), "{text}");
