@@ -35,8 +35,8 @@ mount -t cgroup2 groups $groups
 export CI=true
 
 uname -sr
-mkdir $groups/root
-echo $$ >$groups/root/cgroup.procs
+mkdir $groups/system
+echo $$ >$groups/system/cgroup.procs
 echo "=== the sandbox, as root"
 cd @crates@/rnx-sandbox
 @sandbox@ --test-threads 2
