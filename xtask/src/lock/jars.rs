@@ -53,8 +53,12 @@ pub(super) fn projects(path: &Path) -> io::Result<Vec<Project>> {
         let license = licenses(&named(&mut file, &entries, &pom)?);
         found.push(Project { name, version, license });
     }
-    // What a whole jar says of itself is said of its project, if it has but one.
-    if let [Project { license: license @ None, .. }] = &mut *found {
+    // What a whole jar says of itself is said of its project, if it has but one, and is not another's with a copy of it.
+    let file_name = path.file_name().unwrap_or_default().to_string_lossy();
+    let is_own = |name: &str| name.rsplit(':').next().is_some_and(|one| file_name.starts_with(one));
+    if let [Project { name, license: license @ None, .. }] = &mut *found
+        && is_own(name)
+    {
         *license = bundle_license(&named(&mut file, &entries, b"META-INF/MANIFEST.MF")?);
     }
     Ok(found)
@@ -217,6 +221,20 @@ mod tests {
         let folded = "Bundle-License: \"Eclipse Public\r\n  License\";link=\"u\"";
         assert_eq!(bundle(folded).as_deref(), Some("Eclipse Public License"));
         assert_eq!(bundle("Bundle-Name: x"), None);
+    }
+
+    #[test]
+    fn what_a_jar_says_of_itself_is_not_said_of_a_copy_in_it() {
+        let make = "import sys, zipfile\n\
+            for path in sys.argv[1:]:\n\
+            \x20   with zipfile.ZipFile(path, 'w') as jar:\n\
+            \x20       jar.writestr('META-INF/MANIFEST.MF', 'Bundle-License: MIT\\r\\n')\n\
+            \x20       jar.writestr('META-INF/maven/g/a/pom.properties', 'groupId=g\\nartifactId=a\\nversion=1\\n')\n";
+        let folder = tempfile::tempdir().unwrap();
+        let jars = ["a-1.jar", "other.jar"].map(|name| folder.path().join(name));
+        tool::run(&Invocation::new("python3").arg("-c").arg(make).args(&jars)).unwrap();
+        let told = jars.map(|jar| projects(&jar).unwrap().remove(0).license);
+        assert_eq!(told, [Some("MIT".to_owned()), None]);
     }
 
     #[test]

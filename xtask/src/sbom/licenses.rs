@@ -11,13 +11,16 @@ use super::{License, Named};
 const NOTICE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// Debian's short names of licences, and the SPDX identifiers of the same; only those where both mean one text.
-const SPDX: [(&str, &str); 48] = [
+const SPDX: [(&str, &str); 51] = [
     ("agpl-3", "AGPL-3.0-only"),
     ("agpl-3+", "AGPL-3.0-or-later"),
     ("apache-2", "Apache-2.0"),
     ("apache-2.0", "Apache-2.0"),
     ("apache 2.0", "Apache-2.0"),
     ("apache license 2.0", "Apache-2.0"),
+    ("http://www.apache.org/licenses/license-2.0", "Apache-2.0"),
+    ("http://www.apache.org/licenses/license-2.0.txt", "Apache-2.0"),
+    ("https://www.apache.org/licenses/license-2.0", "Apache-2.0"),
     ("apache license, version 2.0", "Apache-2.0"),
     ("the apache license, version 2.0", "Apache-2.0"),
     ("the apache software license, version 2.0", "Apache-2.0"),
