@@ -198,7 +198,7 @@ fn remove(path: &Path) {
 fn place(own: &Own, name: &str) -> Result<PathBuf, CgroupError> {
     let mut tried = Vec::new();
     for parent in own.candidates() {
-        match divide(own, parent).and_then(|()| make(&parent.join(name))) {
+        match divide(own, parent).and_then(|()| make_anew(&parent.join(name))) {
             Ok(()) => {
                 sweep(parent);
                 return Ok(parent.join(name));
@@ -212,6 +212,18 @@ fn place(own: &Own, name: &str) -> Result<PathBuf, CgroupError> {
 
 fn make(path: &Path) -> io::Result<()> {
     Ok(rustix::fs::mkdir(path, Mode::from_raw_mode(0o755))?)
+}
+
+/// Makes a group of this process's own name. One that is there is what an earlier process of this number left, which was
+/// killed, as in a container the program always has the same number.
+fn make_anew(path: &Path) -> io::Result<()> {
+    match make(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            rustix::fs::rmdir(path)?;
+            make(path)
+        }
+        other => other,
+    }
 }
 
 /// Sees to it that groups in `parent` get the controllers; in version 1 all do.
@@ -235,8 +247,8 @@ fn divide(own: &Own, parent: &Path) -> io::Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    // A group with processes cannot hand controllers down; the root can.
-    if parent == own.path && parent != own.mount {
+    // A group with processes cannot hand controllers down; the root can. That of a container is none, and has a type.
+    if parent == own.path && parent.join("cgroup.type").exists() {
         let processes = has("cgroup.procs")?;
         if processes != [std::process::id().to_string()] {
             return Err(io::Error::other("other processes are in it"));

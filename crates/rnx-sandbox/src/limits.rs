@@ -78,7 +78,7 @@ impl Limits {
         let maybe = |file, value: String| Setting { file, value, optional: true };
         match (controller, version) {
             (Controller::Cpu, _) => self.cpu_millis_max.map_or_else(Vec::new, |millis| {
-                let quota = (millis * PERIOD_US / 1000).max(1000);
+                let quota = (millis.saturating_mul(PERIOD_US) / 1000).max(1000);
                 match version {
                     Version::V1 => vec![
                         set("cpu.cfs_period_us", PERIOD_US.to_string()),

@@ -31,6 +31,10 @@ impl Made {
         fs::write(folder.join("cgroup.controllers"), controllers).unwrap();
         fs::write(folder.join("cgroup.subtree_control"), handed_down).unwrap();
         fs::write(folder.join("cgroup.procs"), processes).unwrap();
+        if !name.is_empty() {
+            // The root has none, and in the root of a container it says that it is not the root.
+            fs::write(folder.join("cgroup.type"), "domain").unwrap();
+        }
     }
 
     fn hierarchies(&self) -> Hierarchies {
@@ -75,6 +79,29 @@ fn a_group_that_is_ours_alone_is_divided() {
         .filter(|name| name.starts_with("rnx-job"))
         .collect();
     assert_eq!(left, Vec::<String>::new(), "a failed attempt leaves nothing");
+}
+
+#[test]
+fn what_a_killed_process_of_the_same_number_left_is_no_obstacle() {
+    let folder = tempfile::tempdir().unwrap();
+    let group = folder.path().join("rnx-job-1-0");
+    super::make(&group).unwrap();
+    super::make_anew(&group).unwrap();
+    super::make(&group.join("populated")).unwrap();
+    assert!(super::make_anew(&group).is_err());
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a tree in a scratch folder")]
+fn the_root_of_a_container_is_divided_as_any_group() {
+    let made = Made::new();
+    made.group("", "cpu memory pids", "", &std::process::id().to_string());
+    made.group("rnx-supervisor", "", "", "");
+    fs::write(made.folder.path().join("cgroup.type"), "domain").unwrap();
+    let mounts = format!("30 23 0:25 / {} rw - cgroup2 cgroup2 rw\n", made.folder.path().display());
+    let error = Cgroup::new(&limits(), &Hierarchies::parse("0::/\n", &mounts)).unwrap_err();
+    assert!(matches!(&error, CgroupError::Set { .. }), "{error}");
+    assert_eq!(made.read("rnx-supervisor/cgroup.procs"), "0");
 }
 
 #[test]
