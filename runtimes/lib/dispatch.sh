@@ -4,8 +4,13 @@
 # Runs `setup-<platform>.sh` beside the calling script, for the platform that the build names, or else the one that this
 # system is.
 setup_dispatch() {
-  local platform=${RUNTIME_PLATFORM:-} script
-  [[ -n $platform ]] || platform=$(system_distro /etc/os-release)-$(system_arch)
+  local platform=${RUNTIME_PLATFORM:-} script arch
+  if [[ -z $platform ]]; then
+    # Each on a line of its own: in one word with another, its failure would not end this.
+    platform=$(system_distro /etc/os-release)
+    arch=$(system_arch)
+    platform=$platform-$arch
+  fi
   script=$(dirname -- "$0")/setup-$platform.sh
   [[ -x $script ]] || die "$RUNTIME_NAME has no setup script for $platform"
   exec "$script"

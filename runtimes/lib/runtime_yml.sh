@@ -5,21 +5,29 @@
 #
 #     runtime_yml [KEY=VALUE…]      runtime_yml LANG=C.UTF-8 PATH_PREPEND=/usr/local/bin
 runtime_yml() {
-  local path variable
+  local path variable value
   log "writing runtime.yml"
+  # What fails in a substitution ends the script only as an assignment of its own.
   {
-    printf 'name: %s\n' "$(yml_string "$RUNTIME_NAME")"
-    printf 'version: %s\n' "$(yml_string "$RUNTIME_VERSION")"
-    printf 'description: %s\n' "$(yml_string "$(manifest_description)")"
+    value=$(yml_string "$RUNTIME_NAME")
+    printf 'name: %s\n' "$value"
+    value=$(yml_string "$RUNTIME_VERSION")
+    printf 'version: %s\n' "$value"
+    value=$(manifest_description)
+    value=$(yml_string "$value")
+    printf 'description: %s\n' "$value"
     echo 'mounts:'
     for path in "$JOBLET_TREE"/*; do
       path=${path##*/}
-      printf '  - {source: %s, target: %s, readonly: true}\n' "$(yml_string "isolated/$path")" "$(yml_string "/$path")"
+      value=$(yml_string "$path")
+      value=${value#\"}
+      printf '  - {source: "isolated/%s, target: "/%s, readonly: true}\n' "$value" "$value"
     done
     (($# == 0)) || echo 'environment:'
     for variable in "$@"; do
       [[ $variable == [A-Za-z_]*=* ]] || die "runtime_yml: \`$variable\` is not KEY=VALUE"
-      printf '  %s: %s\n' "${variable%%=*}" "$(yml_string "${variable#*=}")"
+      value=$(yml_string "${variable#*=}")
+      printf '  %s: %s\n' "${variable%%=*}" "$value"
     done | sort
     printf 'requirements:\n  architectures: [%s]\n' "${RUNTIME_PLATFORM##*-}"
   } >"$JOBLET_RUNTIME_DIR/runtime.yml"

@@ -154,5 +154,7 @@ tree_library_cache() {
   [[ -e $JOBLET_TREE/etc/ld.so.conf ]] || return 0
   # Links are as the packages have them: `-X` changes none.
   ldconfig -X -r "$JOBLET_TREE"
-  rm -rf -- "${JOBLET_TREE:?}/var"
+  # What it remembers for its next run is no part of the tree.
+  rm -rf -- "${JOBLET_TREE:?}/var/cache/ldconfig"
+  [[ ! -d $JOBLET_TREE/var/cache ]] || (cd "$JOBLET_TREE" && rmdir --parents --ignore-fail-on-non-empty var/cache)
 }
