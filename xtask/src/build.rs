@@ -111,11 +111,17 @@ pub fn build(
     let inputs = record::inputs(definition, platform, workshop, &prepared)?;
     let work = prepared.work.clone();
     let result = run(definition, platform, workshop, (&prepared, section.as_ref()), on);
+    let mut cleaned = Ok(());
     if !matches!(&result, Err(error) if error.leaves_a_chroot()) {
         on(Event::Step("cleaning up".to_owned()));
-        prepare::discard(&work, workshop)?;
+        cleaned = prepare::discard(&work, workshop);
     }
+    // The error at hand says more than one from cleaning up.
     let finished = result?;
+    if let Err(error) = cleaned {
+        let failure = error.into_failure(&spec, platform);
+        on(Event::Note(format!("not all could be cleaned up: {}", failure.causes.join(": "))));
+    }
     let built = Built {
         spec,
         platform,

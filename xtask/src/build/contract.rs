@@ -35,18 +35,6 @@ pub const CA_VARIABLES: [&str; 8] = [
     "CARGO_HTTP_CAINFO",
 ];
 
-/// The proxy settings that pass from the host's environment to a setup script.
-pub const PROXY_VARIABLES: [&str; 8] = [
-    "http_proxy",
-    "https_proxy",
-    "ftp_proxy",
-    "no_proxy",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "all_proxy",
-    "NO_PROXY",
-];
-
 /// Returns the folder that a setup script fills: `runtime.yml` and `isolated/` stand in it afterwards.
 pub fn output_dir(name: &RuntimeName) -> PathBuf {
     Path::new("/opt/joblet/runtimes").join(name.as_str())

@@ -1,6 +1,8 @@
 //! What a build starts from, besides its definition: the time, an identifier, and the host's files.
 
 use std::collections::BTreeMap;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
@@ -8,8 +10,9 @@ use walkdir::WalkDir;
 
 use rnx_spec::{Digest, Platform, RuntimeName};
 
-use super::contract::{CA_VARIABLES, PROXY_VARIABLES};
+use super::contract::CA_VARIABLES;
 use super::plan::HostFiles;
+use crate::host::PROXY_VARIABLES;
 use crate::tool::{self, Invocation};
 
 /// The time of a tree that no repository dates: 1980-01-01, the earliest that zip files (wheels) can hold.
@@ -128,15 +131,27 @@ pub fn build_id(
             continue;
         }
         hasher.update(path.as_os_str().as_encoded_bytes());
-        if entry.file_type().is_file() {
-            let content =
-                fs_err::read(entry.path()).map_err(|source| ReadInputsError::Read { source })?;
-            hasher.update(content.len().to_le_bytes());
-            hasher.update(content);
-        }
+        add_content(&entry, &mut hasher).map_err(|source| ReadInputsError::Read { source })?;
     }
     let digest = Digest::from_bytes(hasher.finalize().into());
     Ok(digest.hex()[..16].to_owned())
+}
+
+/// Adds what a chroot sees of a file or link besides its name.
+pub(super) fn add_content(entry: &walkdir::DirEntry, hasher: &mut Sha256) -> io::Result<()> {
+    let kind = entry.file_type();
+    let content = if kind.is_file() {
+        let mode = fs_err::metadata(entry.path())?.permissions().mode();
+        hasher.update([u8::from(mode & 0o111 != 0)]);
+        fs_err::read(entry.path())?
+    } else if kind.is_symlink() {
+        fs_err::read_link(entry.path())?.into_os_string().into_encoded_bytes()
+    } else {
+        return Ok(());
+    };
+    hasher.update(content.len().to_le_bytes());
+    hasher.update(content);
+    Ok(())
 }
 
 #[cfg(test)]

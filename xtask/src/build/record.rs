@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rnx_spec::artifact::definition_file;
 use rnx_spec::lock::{self, LockFile, PlatformLock};
 use rnx_spec::{Digest, Platform, RuntimeSpec};
 use serde::{Deserialize, Serialize};
@@ -10,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use walkdir::WalkDir;
 
 use super::dist::{self, Written};
-use super::inputs::ReadInputsError;
+use super::inputs::{ReadInputsError, add_content};
 use super::prepare::{self, Prepared};
 use super::{BuildError, Built, Event, Workshop};
 use crate::definitions::Definition;
@@ -53,8 +54,12 @@ pub fn current(
     let text = fs_err::read(path(workshop.dist, &spec, platform)).unwrap_or_default();
     let Ok(record) = serde_json::from_slice::<Record>(&text) else { return Ok(false) };
     let sums = dist::read_sums(workshop.dist).map_err(|source| BuildError::Dist { source })?;
-    let is_there = |(name, digest): &(String, String)| sums.get(name) == Some(digest);
-    if !record.files.iter().all(is_there) {
+    let is_there = |(name, digest): &(String, String)| {
+        sums.get(name) == Some(digest) && workshop.dist.join(name).is_file()
+    };
+    // That of the definition changes with the lock of another platform.
+    let has_definition = workshop.dist.join(definition_file(&spec)).is_file();
+    if !has_definition || !record.files.iter().all(is_there) {
         return Ok(false);
     }
     let prepared = prepare::enter(definition, platform, workshop, on)?;
@@ -120,9 +125,7 @@ fn folder_digest(folder: &Path) -> io::Result<Digest> {
             entry.path().strip_prefix(folder).unwrap_or(folder).as_os_str().as_encoded_bytes(),
         );
         hasher.update(b"\0");
-        if entry.file_type().is_file() {
-            hasher.update(Sha256::digest(fs_err::read(entry.path())?));
-        }
+        add_content(&entry, &mut hasher)?;
     }
     Ok(Digest::from_bytes(hasher.finalize().into()))
 }

@@ -160,8 +160,15 @@ fn attend(
     loop {
         match lines.recv_timeout(LOOK_EVERY) {
             Ok(line) => take(line)?,
-            // Every writer has closed the pipe.
-            Err(RecvTimeoutError::Disconnected) => return Ok(None),
+            // Every writer has closed the pipe, which is not the end of the script.
+            Err(RecvTimeoutError::Disconnected) => {
+                let ended = child
+                    .wait_timeout(LOOK_EVERY)
+                    .map_err(|source| ScriptError::Sandbox { source })?;
+                if ended.is_some() {
+                    return Ok(None);
+                }
+            }
             // A daemon that the script left behind may hold the pipe: the script's own end counts.
             Err(RecvTimeoutError::Timeout) => {
                 let ended = child.try_wait().map_err(|source| ScriptError::Sandbox { source })?;

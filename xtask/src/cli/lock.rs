@@ -7,6 +7,7 @@ use rnx::failure::{ExitStatus, Failure};
 use rnx::shown::shown_lines;
 use rnx_spec::Platform;
 use rnx_spec::lock::{Change, changes};
+use xtask::build::Workshop;
 use xtask::codegen;
 use xtask::definitions::Definition;
 use xtask::lock::{self, LockFileError};
@@ -43,11 +44,14 @@ pub(crate) fn run(args: &Args, repo: &Path) -> Result<ExitStatus, Failure> {
     let definition = workshop::load(repo, &args.name)?;
     let platforms = workshop::builds(&definition, &args.platforms)?;
     let process = Process::listening(repo, &args.settings)?;
-    let workshop = process.workshop();
     let screen = Screen::new();
     let mut status = ExitStatus::Done;
     for platform in platforms {
-        let built = build::run_one(&definition, platform, (&workshop, &screen, args.verbose))?;
+        // What is in dist/ may be what a release needs; this build is not.
+        let built = workshop::with_dist_of_its_own(&args.settings, |dist| {
+            let workshop = Workshop { dist, ..process.workshop() };
+            build::run_one(&definition, platform, (&workshop, &screen, args.verbose))
+        })?;
         let file = lock::read(&definition.dir).map_err(|error| failed(&error))?;
         let found = file.platforms.get(&platform).map(|locked| changes(locked, &built.lock));
         let told = report(&definition, platform, found.as_deref());

@@ -108,19 +108,19 @@ fn rebuild(
     process: &Process,
     args: &Args,
 ) -> Result<Artifact, Failure> {
-    let host = |error: std::io::Error| Failure::new(ExitStatus::Host, &error);
-    let dist = tempfile::tempdir().map_err(host)?;
     let file =
         lock::read(&definition.dir).map_err(|error| Failure::new(ExitStatus::Findings, &error))?;
     let locked = file.platforms.contains_key(&platform);
     if !locked {
         eprintln!("versions.lock says nothing of {platform}: what there is now is installed");
     }
-    let workshop = Workshop { dist: dist.path(), locked, ..process.workshop() };
-    let built = build::run_one(definition, platform, (&workshop, &Screen::new(), args.verbose))?;
-    let mut artifact =
-        load::from_file(&built.archive.archive.path).map_err(|error| failed(&error))?;
-    "built now".clone_into(&mut artifact.label);
-    dist.close().map_err(host)?;
-    Ok(artifact)
+    workshop::with_dist_of_its_own(&args.settings, |dist| {
+        let workshop = Workshop { dist, locked, ..process.workshop() };
+        let built =
+            build::run_one(definition, platform, (&workshop, &Screen::new(), args.verbose))?;
+        let mut artifact =
+            load::from_file(&built.archive.archive.path).map_err(|error| failed(&error))?;
+        "built now".clone_into(&mut artifact.label);
+        Ok(artifact)
+    })
 }

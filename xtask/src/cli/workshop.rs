@@ -31,6 +31,24 @@ const SIGNALS: [Signal; 3] = [Signal::INT, Signal::TERM, Signal::HUP];
 /// How long an interrupted command may clean up.
 const CLEANING_UP: Duration = Duration::from_secs(3);
 
+/// Lets a build that is only looked at have a `dist` of its own, which is gone afterwards. The log of one that failed stays.
+pub(crate) fn with_dist_of_its_own<T>(
+    settings: &Settings,
+    build: impl FnOnce(&Path) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let host = |error: std::io::Error| Failure::new(ExitStatus::Host, &error);
+    let cache = settings.cache_dir()?;
+    fs_err::create_dir_all(&cache).map_err(host)?;
+    let dist = tempfile::Builder::new().prefix("dist-").tempdir_in(&cache).map_err(host)?;
+    match build(dist.path()) {
+        Ok(built) => dist.close().map(|()| built).map_err(host),
+        Err(failure) => {
+            let _kept = dist.keep();
+            Err(failure)
+        }
+    }
+}
+
 /// Everything of this process that a [`Workshop`] borrows.
 pub(crate) struct Process {
     pub(crate) repo: PathBuf,

@@ -36,6 +36,8 @@ fn a_lock_is_written_checked_and_told_apart() {
         let name = format!("-{}.tar.gz", platform());
         sums.lines().find(|line| line.ends_with(&name)).map(str::to_owned)
     };
+    assert!(!workshop.dist().exists(), "what is locked may be no release");
+    assert_eq!(workshop.build().status.code(), Some(0));
     let first = archive(&sums());
     let file = lock::parse(&fs_err::read_to_string(&path).unwrap()).unwrap();
     let section = &file.platforms[&platform().parse().unwrap()];
@@ -50,6 +52,7 @@ fn a_lock_is_written_checked_and_told_apart() {
     let again = workshop.scene.xtask(&["lock", "tiny", "--check"]);
     assert_eq!(again.status.code(), Some(0), "{again:?}");
     assert_eq!(again.stdout, format!("tiny@1.0.0 {}: as locked\n", platform()));
+    assert_eq!(workshop.build().status.code(), Some(0));
     assert_eq!(archive(&sums()), first);
 
     workshop.define(&with_package("3.2"), GOOD_TEST);
