@@ -61,6 +61,7 @@ pub struct Mirror {
 
 /// A registry with a name.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct RegistryConfig {
     pub name: String,
     /// Everything that `--registry` takes, except a name.
@@ -167,10 +168,7 @@ pub fn load(overrides: &Overrides, env: Env<'_>, is_root: bool) -> Result<Config
         (None, Some(text)) => time("cache.ttl", &text)?,
         (None, None) => TTL,
     };
-    let expand = |path: PathBuf| match (path.strip_prefix("~"), &home) {
-        (Ok(rest), Some(home)) => home.join(rest),
-        _ => path,
-    };
+    let expand = |path| expanded(path, home.as_deref());
     let mut registries = sections
         .iter_mut()
         .find_map(|section| section.registries.take())
@@ -218,18 +216,30 @@ fn folders(
     let below_home = |variable: &str, folder: &str| {
         absolute(variable).or_else(|| Some(absolute("HOME")?.join(folder)))
     };
+    let home = absolute("HOME");
+    let expand = |path| expanded(path, home.as_deref());
     let base = overrides
         .base
         .clone()
         .or_else(|| set("RNX_BASE"))
-        .or_else(|| sections.iter().find_map(|section| section.base_dir.clone()))
+        .or_else(|| sections.iter().find_map(|section| section.base_dir.clone()).map(expand))
         .or_else(|| is_root.then(|| PathBuf::from(SYSTEM_BASE)))
         .or_else(|| Some(below_home("XDG_DATA_HOME", ".local/share")?.join("joblet/runtimes")));
     let cache = set("RNX_CACHE_DIR")
-        .or_else(|| sections.iter().find_map(|section| section.cache.as_ref()?.dir.clone()))
+        .or_else(|| {
+            sections.iter().find_map(|section| section.cache.as_ref()?.dir.clone()).map(expand)
+        })
         .or_else(|| is_root.then(|| PathBuf::from(SYSTEM_CACHE)))
         .or_else(|| Some(below_home("XDG_CACHE_HOME", ".cache")?.join("joblet")));
     (base, cache.map(|cache| cache.join("registries")))
+}
+
+/// Returns a path of a configuration file with the home in place of a `~` at its beginning.
+fn expanded(path: PathBuf, home: Option<&Path>) -> PathBuf {
+    match (path.strip_prefix("~"), home) {
+        (Ok(rest), Some(home)) => home.join(rest),
+        _ => path,
+    }
 }
 
 fn time(key: &'static str, text: &str) -> Result<Duration, ConfigError> {
@@ -337,6 +347,11 @@ mod tests {
         assert_eq!(set.ttl, Duration::from_secs(90));
         assert_eq!((set.cache.as_deref(), set.offline), (Some(Path::new("/c/registries")), true));
         assert!(!config(home.path(), &[("RNX_OFFLINE", "0")]).offline);
+        let text = "runtimes: {base_dir: ~/rt, cache: {dir: ~/copies}}\n";
+        fs::write(home.path().join(".rnx/config.yaml"), text).unwrap();
+        let file = config(home.path(), &[]);
+        assert_eq!(file.base, home.path().join("rt"));
+        assert_eq!(file.cache, Some(home.path().join("copies/registries")));
     }
 
     #[test]
@@ -347,6 +362,10 @@ mod tests {
             (
                 "runtimes:\n  cache: {ttl: soon}\n",
                 "the time `soon` of `cache.ttl` is not a number and a unit",
+            ),
+            (
+                "runtimes:\n  registries: [{name: a, url: b, enable: false}]\n",
+                "config.yaml` is not valid",
             ),
             (
                 "runtimes:\n  registries: [{name: a, url: b, auth: {tokenfile: x}}]\n",

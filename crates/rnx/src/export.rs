@@ -116,6 +116,11 @@ pub fn archive_of(file: &Path) -> PathBuf {
     whole.map_or_else(|| file.to_owned(), |whole| file.with_file_name(whole))
 }
 
+/// Whether a file's name is that of a runtime's archive, rather than of a registry.
+pub fn is_archive(file: &Path) -> bool {
+    file.file_name().and_then(|name| of_name(name.to_str()?)).is_some()
+}
+
 /// Returns how the archive `file`, an absolute path, is installed: from that file, or from its parts beside it.
 pub fn import(file: &Path, expected: Option<Digest>) -> Result<Resolved, ImportError> {
     let named = || ImportError::Name { path: file.to_owned() };

@@ -50,7 +50,7 @@ impl ExitStatus {
 }
 
 /// A command that failed: why, and what to do next.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Failure {
     pub status: ExitStatus,
     /// What failed; each line after the first is a cause of the one before.

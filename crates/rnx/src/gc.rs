@@ -102,7 +102,7 @@ pub fn plan(layout: &Layout, keep: Option<usize>) -> Result<Vec<Item>, GcError> 
         if path.extension().is_some_and(|extension| extension == "lock") {
             continue;
         }
-        let verdict = if is_locked(&path)? {
+        let verdict = if is_locked(&path)? || installs_go_on(layout)? {
             Verdict::Keep(Keep::Downloading)
         } else {
             Verdict::Remove(Remove::Abandoned)
@@ -123,7 +123,7 @@ pub fn carry_out(layout: &Layout, plan: &[Item]) -> Result<Vec<Item>, GcError> {
                 Err(RemoveError::InUse { .. } | RemoveError::Gone { .. }) => false,
                 Err(error) => return Err(GcError::Remove(error)),
             },
-            What::Download(path) => remove_download(path)?,
+            What::Download(path) => remove_download(layout, path)?,
         };
         if removed {
             gone.push(item.clone());
@@ -154,23 +154,43 @@ fn lock_of(path: &Path) -> PathBuf {
 }
 
 fn is_locked(path: &Path) -> Result<bool, GcError> {
-    let lock = lock_of(path);
+    is_held(&lock_of(path))
+}
+
+fn is_held(lock: &Path) -> Result<bool, GcError> {
     if !lock.exists() {
         return Ok(false);
     }
-    match StoreGuard::try_lock(&lock).map_err(GcError::Lock)? {
+    match StoreGuard::try_lock(lock).map_err(GcError::Lock)? {
         Some(guard) => guard.delete().map(|()| false).map_err(GcError::Lock),
         None => Ok(true),
     }
 }
 
-fn remove_download(path: &Path) -> Result<bool, GcError> {
+/// Whether something is being installed, which may need any download: one that is complete is not locked any more.
+fn installs_go_on(layout: &Layout) -> Result<bool, GcError> {
+    for name in record::names(&layout.state()).map_err(GcError::Record)? {
+        let lock = layout.state().join(name);
+        if lock.extension().is_some_and(|extension| extension == "lock") && is_held(&lock)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn remove_download(layout: &Layout, path: &Path) -> Result<bool, GcError> {
     let Some(guard) = StoreGuard::try_lock(&lock_of(path)).map_err(GcError::Lock)? else {
         return Ok(false);
     };
-    let removed = record::remove(path).map_err(GcError::Record);
+    // An install that begins only now waits for the lock that is held here.
+    let removed = installs_go_on(layout).and_then(|go_on| {
+        if !go_on {
+            record::remove(path).map_err(GcError::Record)?;
+        }
+        Ok(!go_on)
+    });
     guard.delete().map_err(GcError::Lock)?;
-    removed.map(|()| true)
+    removed
 }
 
 /// The blocks of the files that have no other name.

@@ -33,7 +33,7 @@ pub struct Runtime {
     pub yml: RuntimeYml,
 }
 
-pub use self::etc::ETC_FILES;
+pub use self::etc::{ETC_FILES, NAME_FILES};
 
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +88,8 @@ pub struct Surroundings {
     pub etc: Vec<&'static str>,
     /// The tree has an `/etc`; if not, the job's is made.
     pub has_etc: bool,
+    /// Those of the host's `hosts` and `resolv.conf` in `/etc` that there are.
+    pub host_names: Vec<&'static str>,
     /// The host's certificates to trust, one file.
     pub certificates: Option<PathBuf>,
 }

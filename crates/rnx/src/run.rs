@@ -23,7 +23,7 @@ use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, open, openat2, rea
 use rustix::io::Errno;
 use rustix::process::Signal;
 
-use crate::job::{ETC_FILES, MountKind, Runtime, Surroundings};
+use crate::job::{ETC_FILES, MountKind, NAME_FILES, Runtime, Surroundings};
 use crate::run::relay::Relay;
 
 /// After `SIGTERM` at the end of its time, or `SIGHUP` at that of its terminal, a job has this long to end by itself. Two
@@ -81,9 +81,14 @@ pub enum RunError {
     Relay { source: Errno },
 }
 
+/// Returns the folder that a path leads to now: an alias may lead to another one at any time.
+pub fn folder(path: &Path) -> Result<PathBuf, LoadError> {
+    fs_err::canonicalize(path).map_err(|source| LoadError::Read { source })
+}
+
 /// Reads the `runtime.yml` of a runtime's folder.
 pub fn load(dir: &Path) -> Result<Runtime, LoadError> {
-    let dir = fs_err::canonicalize(dir).map_err(|source| LoadError::Read { source })?;
+    let dir = folder(dir)?;
     let path = dir.join("runtime.yml");
     let text = fs_err::read_to_string(&path).map_err(|source| LoadError::Read { source })?;
     let yml = runtime_yml::parse(&text)
@@ -121,6 +126,11 @@ pub fn look(
         mounts,
         etc: ETC_FILES.into_iter().filter(has).collect(),
         has_etc: etc_source.is_some(),
+        // A minimal host has neither; and systemd's link leads nowhere while its resolver does not run.
+        host_names: NAME_FILES
+            .into_iter()
+            .filter(|name| Path::new("/etc").join(name).is_file())
+            .collect(),
         certificates: certificates(env),
     })
 }

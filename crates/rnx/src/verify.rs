@@ -76,7 +76,11 @@ pub(crate) fn compare(root: &Path, index: &FileIndex) -> Result<Vec<Difference>,
                 Some(expected) => difference(&root.join(&path), &metadata, expected)
                     .map_err(|source| VerifyError::Read { path: root.join(&path), source })?,
             };
-            if metadata.is_dir() && kind != Some(DifferenceKind::Added) {
+            // What is in a folder that is added, or stands for something else, goes with it. In place of a link it must not
+            // be named: when that is put right, its names are those of files elsewhere.
+            if metadata.is_dir()
+                && !matches!(kind, Some(DifferenceKind::Added | DifferenceKind::Type))
+            {
                 folders.push(path.clone());
             }
             found.extend(kind.map(|kind| Difference { path, kind }));

@@ -55,9 +55,17 @@ impl Context {
         Ok((host.platforms(), Some(host)))
     }
 
-    /// Opens the registry that `--registry` names, or all that are configured. What cannot be read is a failure.
-    pub(crate) fn registries(&self, named: Option<&str>) -> Result<Vec<OpenRegistry>, Failure> {
-        self.locations(named)?.into_iter().map(|location| self.open(location)).collect()
+    /// Opens the registry that `--registry` names, or those that are configured, up to one that cannot be read: it may
+    /// know what is asked for of a later one.
+    pub(crate) fn registries(&self, named: Option<&str>) -> Result<Registries, Failure> {
+        let mut open = Vec::new();
+        for location in self.locations(named)? {
+            match self.open(location) {
+                Ok(registry) => open.push(registry),
+                Err(failure) => return Ok(Registries { open, unreadable: Some(failure) }),
+            }
+        }
+        Ok(Registries { open, unreadable: None })
     }
 
     /// Opens those that can be read, for a command that looks around; says so about the others.
@@ -139,15 +147,22 @@ impl Context {
     }
 }
 
+/// The registries that are asked, in their order.
+pub(crate) struct Registries {
+    pub(crate) open: Vec<OpenRegistry>,
+    /// Why the one behind them cannot be read; those behind that one are not asked.
+    pub(crate) unreadable: Option<Failure>,
+}
+
 /// Returns what the first registry that knows the runtime has for the request.
 pub(crate) fn choose<'a>(
-    registries: &'a [OpenRegistry],
+    registries: &'a Registries,
     request: &Request,
     platforms: &[Platform],
 ) -> Result<(&'a OpenRegistry, Resolved), Failure> {
     let mut first = None;
     let mut near = Vec::new();
-    for open in registries {
+    for open in &registries.open {
         match resolve::ask(open, request, platforms) {
             Ok(resolved) => return Ok((open, resolved)),
             Err(AskError::Select(SelectError::UnknownRuntime { name, near: these })) => {
@@ -158,6 +173,9 @@ pub(crate) fn choose<'a>(
             Err(AskError::Select(error)) => return Err(failure(&error)),
             Err(AskError::Load(error)) => return Err(failure(error.as_ref())),
         }
+    }
+    if let Some(failure) = &registries.unreadable {
+        return Err(failure.clone());
     }
     let Some((open, name)) = first else {
         return Err(Failure::message(ExitStatus::Findings, "no registry is configured"));

@@ -47,7 +47,7 @@ pub(crate) fn failure(error: &impl Classified) -> Failure {
     }
     if has_cause(error, &[io::ErrorKind::PermissionDenied]) {
         failure.hints.push(
-            "the folder belongs to another user: use sudo, or your own with `--base DIR`"
+            "if that is a folder of installs, it belongs to another user: use sudo, or your own with `--base DIR`"
                 .to_owned(),
         );
     }

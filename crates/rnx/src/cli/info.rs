@@ -9,7 +9,7 @@ use rnx::registry::OpenRegistry;
 use rnx_spec::registry::{Artifact, Release, Request, VersionRequest};
 use rnx_spec::{Platform, runtime_yml};
 
-use crate::cli::context::{Context, choose, request};
+use crate::cli::context::{Context, Registries, choose, request};
 use crate::cli::failure::failure;
 use crate::cli::list::origin;
 use crate::cli::render;
@@ -109,8 +109,9 @@ fn of_registries(
         return Ok(());
     }
     // The same question as an install asks, so the same answer why not; and a last look at the servers.
+    let registries = Registries { open: registries, unreadable: None };
     choose(&registries, request, &Platform::ALL)?;
-    is_known(args, &registries, request, info).map(drop)
+    is_known(args, &registries.open, request, info).map(drop)
 }
 
 fn is_known(

@@ -40,7 +40,11 @@ pub(crate) fn run(
 ) -> Result<ExitCode, Failure> {
     // Before anything that takes time: until now the process list shows them.
     args.environment.hide_secrets()?;
-    let Found { dir, base } = find(&args.runtime, args.install)?;
+    // Whoever asks for an explanation asks for nothing else.
+    let Found { dir, base } = find(&args.runtime, args.install && !args.explain)?;
+    let dir = run::folder(&dir).map_err(|error| failure::load(&error))?;
+    // From what is read of it now until the job has ended, nobody puts another in its place or deletes it.
+    let held = in_use::hold(&dir).map_err(|error| failure::hold(&error))?;
     let runtime = run::load(&dir).map_err(|error| failure::load(&error))?;
     let request = request(args)?;
     for volume in &request.volumes {
@@ -57,8 +61,6 @@ pub(crate) fn run(
             .map(|()| ExitCode::SUCCESS);
     }
     let terminal = args.terminal.open()?;
-    // Until the job has ended, nobody deletes what it runs in.
-    let held = in_use::hold(&runtime.dir).map_err(|error| failure::hold(&error))?;
     let status = carry_out(args, &runtime, (&plan, &request), terminal);
     drop(held);
     status

@@ -134,6 +134,11 @@ fn list(args: &List, context: &Context) -> Result<ExitStatus, Failure> {
     render::print(&render::table(&rows)).map(|()| ExitStatus::Done)
 }
 
+/// Returns a path as the configuration keeps it, which is read from any folder; `~` is the home of whoever reads it.
+fn from_any_folder(path: &Path, folder: &Path) -> PathBuf {
+    if path.starts_with("~") { path.to_owned() } else { folder.join(path) }
+}
+
 fn token_place(auth: &Auth) -> String {
     match (&auth.token_env, &auth.token_file, &auth.command) {
         (Some(name), ..) => format!("${name}"),
@@ -152,7 +157,7 @@ fn add(args: &Add) -> Result<ExitStatus, Failure> {
     let command = args.token_command.clone().map(CommandLine::Shell);
     let auth = Auth {
         token_env: args.token_env.clone(),
-        token_file: args.token_file.clone(),
+        token_file: args.token_file.as_deref().map(|path| from_any_folder(path, &folder)),
         command,
         hosts: args.token_host.clone(),
     };

@@ -4,10 +4,9 @@ use rnx::failure::{ExitStatus, Failure};
 use rnx::install;
 use rnx::list::{self, Installed, Origin};
 use rnx::record;
-use rnx::registry::OpenRegistry;
 use rnx_spec::registry::{Request, VersionRequest};
 
-use crate::cli::context::{Context, choose, request};
+use crate::cli::context::{Context, Registries, choose, request};
 use crate::cli::failure::failure;
 use crate::cli::install::{carry_out, say_withdrawn};
 use crate::cli::installs::Job;
@@ -35,7 +34,9 @@ pub(crate) struct Args {
 
 /// Installs what is newer than the highest installed version, for the platform that this one is for.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
-    record::settle(&context.layout).map_err(|error| failure(&error))?;
+    if !args.dry_run {
+        record::settle(&context.layout).map_err(|error| failure(&error))?;
+    }
     let wanted = wanted(args, context)?;
     if wanted.is_empty() {
         say!("no runtimes are installed in {}", context.layout.base().display());
@@ -79,7 +80,7 @@ fn wanted(args: &Args, context: &Context) -> Result<Vec<(Request, Installed)>, F
 fn newer<'a>(
     args: &Args,
     context: &Context,
-    registries: &'a [OpenRegistry],
+    registries: &'a Registries,
     (request, installed): (&Request, &Installed),
 ) -> Result<Option<Job<'a>>, Failure> {
     let platforms = match record::read(&context.layout, &installed.spec) {
@@ -89,7 +90,7 @@ fn newer<'a>(
     let (registry, resolved) = match choose(registries, request, &platforms) {
         Ok(chosen) => chosen,
         // One that came from elsewhere is no reason to leave the others old.
-        Err(error) if args.requests.is_empty() => {
+        Err(error) if args.requests.is_empty() && registries.unreadable.is_none() => {
             let causes = render::shown(&error.causes.join(": "));
             say!("warning: {} stays as it is: {causes}", installed.spec);
             return Ok(None);

@@ -5,9 +5,11 @@ use rnx::list::{self, Installed, Origin};
 use rnx::output::Verified;
 use rnx::shown::entries;
 use rnx::verify::{self, Difference};
-use rnx::{record, repair, resolve};
+use rnx::{export, record, repair, resolve};
 use rnx_spec::RuntimeSpec;
 use rnx_spec::registry::{Request, VersionRequest};
+use rnx_store::fetch::{FetchOptions, Fetcher};
+use rnx_store::layout::Layout;
 
 use crate::cli::context::{Context, choose, fetcher, request};
 use crate::cli::failure::failure;
@@ -75,8 +77,23 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
 fn repair(args: &Args, context: &Context, spec: &RuntimeSpec) -> Result<(), Failure> {
     let layout = &context.layout;
     let damage = repair::examine(layout, spec).map_err(|error| failure(&error))?;
-    if damage.needs_archive() {
-        let record = record::read(layout, spec).map_err(|error| failure(&error))?;
+    if !damage.needs_archive() {
+        repair::repair(layout, &damage, None).map_err(|error| failure(&error))?;
+        return look_again(layout, spec);
+    }
+    let record = record::read(layout, spec).map_err(|error| failure(&error))?;
+    let file = record.registry.to_path().map(|path| export::archive_of(&path));
+    let file = file.filter(|path| export::is_archive(path));
+    if let (Some(file), None) = (file, &args.registry) {
+        let resolved = export::import(&file, Some(record.archive)).map_err(|error| {
+            failure(&error)
+                .hint(format!("`rnx runtime import FILE --force` installs `{spec}` again"))
+        })?;
+        let fetcher = Fetcher::new(&FetchOptions::default())
+            .map_err(|error| Failure::new(ExitStatus::Bug, &error))?;
+        repair::repair(layout, &damage, Some((&fetcher, &resolved)))
+            .map_err(|error| failure(&error))?;
+    } else {
         let from = args.registry.as_deref().unwrap_or_else(|| record.registry.as_str());
         let registries = context.registries(Some(from))?;
         let exact = VersionRequest::Exact(spec.version);
@@ -91,9 +108,12 @@ fn repair(args: &Args, context: &Context, spec: &RuntimeSpec) -> Result<(), Fail
         resolve::locate(registry, &mut resolved).map_err(|error| failure(&error))?;
         let archive = Some((fetcher, &resolved));
         repair::repair(layout, &damage, archive).map_err(|error| failure(&error))?;
-    } else {
-        repair::repair(layout, &damage, None).map_err(|error| failure(&error))?;
     }
+    look_again(layout, spec)
+}
+
+/// Says that an install is as it should be, or fails.
+fn look_again(layout: &Layout, spec: &RuntimeSpec) -> Result<(), Failure> {
     let left = verify::verify(layout, spec).map_err(|error| failure(&error))?;
     if left.is_empty() {
         say!("Repaired {spec}");

@@ -10,6 +10,9 @@ use super::{JobRequest, Surroundings, User};
 pub const ETC_FILES: [&str; 7] =
     ["passwd", "group", "hosts", "resolv.conf", CERTIFICATES[0], CERTIFICATES[1], CERTIFICATES[2]];
 
+/// What a host knows of names.
+pub const NAME_FILES: [&str; 2] = ["hosts", "resolv.conf"];
+
 /// Where Debian's and Fedora's families keep the certificates to trust.
 const CERTIFICATES: [&str; 3] = [
     "ssl/certs/ca-certificates.crt",
@@ -53,8 +56,9 @@ fn of_host(around: &Surroundings) -> Vec<Step> {
         guest: Path::new("/etc").join(name),
         access: Access::ReadOnly,
     };
-    let names = ["hosts", "resolv.conf"]
-        .into_iter()
+    let names = around
+        .host_names
+        .iter()
         .filter(|name| around.etc.contains(name) || !around.has_etc)
         .map(|name| bind(Path::new("/etc").join(name), name));
     // A host behind an inspecting proxy trusts its certificate, which no runtime has.

@@ -56,6 +56,7 @@ fn around() -> Surroundings {
         mounts: vec![folder.clone(), folder.clone(), link, folder],
         etc: vec!["passwd", "resolv.conf", "ssl/certs/ca-certificates.crt"],
         has_etc: true,
+        host_names: vec!["hosts", "resolv.conf"],
         certificates: Some("/etc/ssl/host.pem".into()),
     }
 }
@@ -64,6 +65,14 @@ fn around() -> Surroundings {
 fn a_plan_shows_the_runtime_read_only_and_little_of_the_caller() {
     let plan = job::plan(&runtime(YML), &request(), &around()).unwrap();
     insta::assert_snapshot!(plan);
+}
+
+#[test]
+fn a_host_that_knows_no_names_has_none_to_show() {
+    let mut around = around();
+    around.host_names = vec![];
+    let plan = job::plan(&runtime(YML), &request(), &around).unwrap().to_string();
+    assert!(!plan.contains("resolv.conf") && !plan.contains("/etc/hosts"), "{plan}");
 }
 
 #[test]

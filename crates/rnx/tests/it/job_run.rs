@@ -202,7 +202,12 @@ fn a_missing_runtime_is_installed_when_asked() {
     let shown = run(&[&job[..], &["true"]].concat());
     assert!(shown.starts_with("error: `demo@1.9.0` is not installed\n"), "{shown}");
     let shown = run(&[&job[..], &["--install", "true"]].concat());
+    assert!(shown.starts_with("error: `demo@1.9.0` is not installed\n"), "{shown}");
+    assert!(!rnx.base.exists(), "an explanation changes nothing");
+    let shown = run(&["job", "run", "--runtime=demo@1.9.0", "--install", "true"]);
+    assert!(shown.starts_with("Downloading demo@1.9.0"), "{shown}");
     assert!(shown.contains("Installed demo@1.9.0 in BASE/demo-1.9.0\n"), "{shown}");
+    let shown = run(&[&job[..], &["true"]].concat());
     assert!(shown.contains(" BASE/demo-1.9.0/isolated"), "{shown}");
     assert!(shown.ends_with("status 0"), "{shown}");
 }

@@ -223,6 +223,14 @@ fn registries_are_asked_in_their_order() {
     scene.server.misbehave(DOCUMENT, Fault::Status(500));
     fs::remove_dir_all(scene.rnx.home.path().join("cache")).unwrap();
     assert_eq!(plan(&["other"]), "error: failed to read the registry `own`");
+    scene.rnx.configure(&format!(
+        "  registries: [{{name: other, url: '{folder}'}}, {{name: own, url: {url}}}]\n"
+    ));
+    assert_eq!(plan(&["other"]), "install other@1.0.0", "known before");
+    assert_eq!(plan(&["unknown"]), "error: failed to read the registry `own`");
+    scene.rnx.configure(&format!(
+        "  registries: [{{name: own, url: {url}}}, {{name: other, url: '{folder}'}}]\n"
+    ));
     let shown = scene.run(&AVAILABLE, &[]);
     assert!(shown.contains("other") && shown.contains("warning: failed to read"), "{shown}");
     assert!(shown.ends_with("status 0"), "{shown}");
@@ -445,6 +453,10 @@ fn registries_are_added_and_removed_and_the_rest_of_the_file_stays() {
         run(&["remove", "official"]),
         "Removed official from HOME/.rnx/config.yaml\nstatus 0"
     );
+    run(&["add", "filed", &url, "--token-file", "token"]);
+    let place = format!("token_file: {}", scene.rnx.home.path().join("token").display());
+    assert!(fs::read_to_string(&config).unwrap().contains(&place));
+    run(&["remove", "filed"]);
     assert_eq!(run(&["remove", "own"]), "Removed own from HOME/.rnx/config.yaml\nstatus 0");
     assert_eq!(
         fs::read_to_string(&config).unwrap(),

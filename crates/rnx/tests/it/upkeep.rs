@@ -1,6 +1,7 @@
 //! Keeping a base folder in order: updates, cleaning, repairs, and files for hosts without a network.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
 
 use fs_err as fs;
 use insta::assert_snapshot;
@@ -92,6 +93,12 @@ fn cleaning_tells_why_each_goes_or_stays() {
     let freed = |item: &serde_json::Value| item["freed_bytes"].as_u64().unwrap();
     assert!(going.into_iter().all(|item| (1..256 << 10).contains(&freed(item))), "{told}");
     assert_eq!(rnx.layout(), before);
+    // Which downloads an install needs is not known, only that there is one.
+    let install = fs::File::create(rnx.base.join(".state/other-1.0.0.lock")).unwrap();
+    install.file().lock().unwrap();
+    shown(&[]);
+    assert!(partial.exists() && busy.exists());
+    drop(install);
     assert_snapshot!("keep_all", shown(&[]));
     assert!(!partial.exists() && busy.exists());
     assert_snapshot!("keep_2", shown(&["--keep", "2"]));
@@ -129,6 +136,12 @@ fn a_repair_puts_everything_right_and_fetches_what_is_damaged() {
     let parts: Vec<_> = requests.iter().filter(|r| r.path == ARCHIVE).collect();
     assert!(parts.iter().all(|request| request.range.is_some()), "{parts:?}");
     assert!(!parts.is_empty());
+
+    // What lies in a folder that stands in place of a link is not what the link leads to.
+    fs::remove_file(bin.join("hi")).unwrap();
+    fs::create_dir_all(bin.join("hi/more")).unwrap();
+    assert!(rnx.run(&["runtime", "verify", "--repair"]).ends_with("status 0"));
+    assert_eq!(fs::read_link(bin.join("hi")).unwrap(), Path::new("hello"));
 
     // A folder that became a file, and everything that was in it; other differences than files need no server.
     fs::remove_dir_all(&bin).unwrap();

@@ -25,7 +25,7 @@ Examples:
   rnx job run --runtime=python-3.11 --upload script.py --upload data -s TOKEN python3 script.py
   rnx job run -it --runtime=python-3.11@1.3.3 bash
 
-The runtime is read-only, the current directory is /work, and a private /tmp is all else that can be written.
+The runtime is read-only, the current directory is /work. Besides it, /tmp and /dev/shm, which are the job's own, and volumes can be written.
 Exit status: the command's own; 124 its time was over; 126 it cannot be executed; 127 the runtime has no such command;
 128 and the number of the signal that ended it; before it could start, 1 to 5 as every rnx command.";
 
@@ -41,7 +41,7 @@ pub(crate) struct Args {
     pub(super) install: bool,
     #[command(flatten)]
     pub(super) environment: Environment,
-    /// Show a file or folder of the host in the job
+    /// Show a file or folder of the host in the job, writable without `:ro`
     #[arg(long, short, value_name = "HOST:JOB[:ro]", value_parser = volume)]
     pub(super) volume: Vec<Volume>,
     /// Copy a file or folder into a private /work, instead of showing the current directory there; may be repeated
@@ -61,16 +61,16 @@ pub(crate) struct Args {
     /// End the job after this time, for example 30s, 5m or 2h
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(super) timeout: Option<Duration>,
-    #[command(flatten)]
-    pub(super) resources: Resources,
     /// Print what would be done, and do nothing
     #[arg(long)]
     pub(super) explain: bool,
     /// Write a receipt as JSON when the job has ended, to this file or as the last line on standard error
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
     pub(super) json: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) resources: Resources,
     /// The command and its arguments
-    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
+    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND", help_heading = None)]
     pub(super) command: Vec<OsString>,
 }
 

@@ -11,6 +11,11 @@ use rnx::gpu::Which;
 use rnx::job::{JOB_ID, User, Volume};
 use rnx_sandbox::plan::{Access, Network};
 
+/// More than any machine has.
+const PROCESSORS_MAX: u64 = 10_000;
+/// Ten years: a clock of the kernel's still holds it, whenever it begins.
+const SECONDS_MAX: u64 = 10 * 366 * 24 * 60 * 60;
+
 /// A variable of the job: its name, and its value if it is not the caller's.
 pub(super) type Variable = (OsString, Option<OsString>);
 
@@ -71,9 +76,14 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         "" | "s" => 1,
         "m" => 60,
         "h" => 60 * 60,
+        "d" => 24 * 60 * 60,
         _ => return Err(wrong()),
     };
-    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)
+    match number.checked_mul(seconds) {
+        Some(seconds) if seconds <= SECONDS_MAX => Ok(Duration::from_secs(seconds)),
+        Some(_) => Err("expected a time of at most ten years".to_owned()),
+        None => Err(wrong()),
+    }
 }
 
 /// Bytes, as `512M`, `1.5G` or `8GB`; units are powers of 1024.
@@ -100,17 +110,17 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
 /// Thousandths of a processor, from a number of processors.
 pub(super) fn processors(text: &str) -> Result<u64, String> {
     match thousandths(text) {
-        Some(millis) if millis >= 10 => Ok(millis),
-        _ => {
-            Err("expected a number of processors of at least 0.01, for example 0.5 or 2".to_owned())
-        }
+        Some(millis) if (10..=PROCESSORS_MAX * 1000).contains(&millis) => Ok(millis),
+        _ => Err(format!(
+            "expected a number of processors between 0.01 and {PROCESSORS_MAX}, for example 0.5 or 2"
+        )),
     }
 }
 
 /// Thousandths of a processor, from hundredths.
 pub(super) fn percent(text: &str) -> Result<u64, String> {
     match text.trim_end_matches('%').parse::<u64>() {
-        Ok(percent) if percent > 0 && percent < 1_000_000 => Ok(percent * 10),
+        Ok(percent) if percent > 0 && percent <= PROCESSORS_MAX * 100 => Ok(percent * 10),
         _ => Err("expected a percentage of one processor, for example 50 or 200".to_owned()),
     }
 }
@@ -188,7 +198,11 @@ mod tests {
         assert_eq!(mebibytes("512"), Ok(512 << 20));
         assert!(mebibytes("512M").is_err());
         assert_eq!(duration("5m"), Ok(Duration::from_mins(5)));
-        assert!(duration("5 m").is_err());
+        assert_eq!(duration("1d"), Ok(Duration::from_hours(24)));
+        for text in ["5 m", "m", "9999999999999999999", "99999999999999999999", "3661d"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+        assert!(processors("200000000000000").is_err());
     }
 
     #[test]
