@@ -73,6 +73,16 @@ pub fn run(
     let log_error = |source| ScriptError::Log { path: log_path.to_owned(), source };
     let mut log = Log::open(log_path).map_err(log_error)?;
     let sandbox = |source| ScriptError::Sandbox { source };
+    let (reader, mut child) = match start(&limited(plan, stop.processes_max)) {
+        // A build is worth more than this limit, which needs a control group of its own.
+        Err(ScriptError::Sandbox { source: SandboxError::Limits { source } }) => {
+            let note = format!("the number of processes is not limited here: {source}");
+            log.line(&note).map_err(log_error)?;
+            on_line(&note);
+            start(plan)?
+        }
+        started => started?,
+    };
     let mut last_lines = VecDeque::new();
     let mut take = |line: String| -> Result<(), ScriptError> {
         log.line(&line).map_err(log_error)?;
@@ -82,14 +92,6 @@ pub fn run(
         }
         last_lines.push_back(line);
         Ok(())
-    };
-    let (reader, mut child) = match start(&limited(plan, stop.processes_max)) {
-        // A build is worth more than this limit, which needs a control group of its own.
-        Err(ScriptError::Sandbox { source: SandboxError::Limits { source } }) => {
-            take(format!("the number of processes is not limited here: {source}"))?;
-            start(plan)?
-        }
-        started => started?,
     };
     let (sender, lines) = mpsc::sync_channel(256);
     let relay = thread::spawn(move || relay_lines(reader, &sender));

@@ -52,10 +52,11 @@ fn a_script_that_runs_for_ever_is_stopped_with_all_that_it_started() {
 fn a_script_that_multiplies_is_stopped() {
     let some = "i=0\nwhile [ $i -lt 300 ]; do sleep 76555 & i=$((i+1)); done\n";
     let limits = "limits: {build_processes: 40, build_minutes: 1}\n";
+    let loud = |workshop: &Workshop| workshop.scene.xtask(&["build", "tiny", "--verbose"]);
     // One goes on in spite of it, another one ends over it.
     for end in ["while :; do :; done\n", "exit 3\n"] {
         let script = format!("{GOOD}echo begun\n({some}) || true\n{end}");
-        let Some(stopped) = after_a_good_build(&script, limits, Workshop::build) else { return };
+        let Some(stopped) = after_a_good_build(&script, limits, loud) else { return };
         let said = stopped.stderr_text();
         if said.contains("the number of processes is not limited here") {
             eprintln!("skipped: no control group may be made here");
