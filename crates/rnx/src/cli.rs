@@ -53,23 +53,29 @@ pub(crate) struct Global {
     pub(crate) offline: bool,
 }
 
+/// Each is described in full only when it is called, for a job to start sooner; what the list says stands here too.
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
 enum Command {
+    /// Run jobs in runtimes
     #[command(subcommand)]
     Job(job::Command),
+    /// Find, install, verify and remove runtimes
     #[command(subcommand)]
     Runtime(Runtime),
+    /// List, add, remove and refresh registries
     #[command(subcommand)]
     Registry(registry::Command),
+    /// Say what works on this host, what does not, and what fixes it
     Doctor(doctor::Args),
+    /// Print a completion script for a shell
     Completions(completions::Args),
+    /// Print manual pages
     Man(completions::Man),
 }
 
 /// Find, install, verify and remove runtimes
 #[derive(Debug, Subcommand)]
-#[command(defer = true)]
 enum Runtime {
     Install(install::Args),
     List(list::Args),
@@ -166,6 +172,23 @@ mod tests {
     fn a_panic_has_the_status_of_a_bug() {
         let code = guarded(|| panic!("on purpose"));
         assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::from(70)));
+    }
+
+    #[test]
+    fn every_list_of_commands_says_what_their_help_says() {
+        fn check(listed: &clap::Command, built: &clap::Command) {
+            for command in built.get_subcommands().filter(|one| one.get_name() != "help") {
+                let name = command.get_name();
+                let about = listed.find_subcommand(name).and_then(clap::Command::get_about);
+                let about = about.map(ToString::to_string);
+                assert!(about.is_some(), "{name}");
+                assert_eq!(about, command.get_about().map(ToString::to_string), "{name}");
+                check(command, command);
+            }
+        }
+        let mut built = Cli::command();
+        built.build();
+        check(&Cli::command(), &built);
     }
 
     #[test]
