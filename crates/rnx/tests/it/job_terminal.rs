@@ -143,12 +143,38 @@ fn a_job_ends_when_its_callers_terminal_does() {
         let mut typist =
             Typist::new(busybox.job(&["-it", "--", "sh", "-c", "echo ready; sleep 1000"]));
         typist.sees("ready");
-        // Keys that the job has not taken are no reason not to look.
-        typist.types("untaken");
         let Typist { outer, mut child, .. } = typist;
         drop(outer);
         assert_eq!(child.wait().unwrap().code(), Some(128 + 1), "{}", busybox.caller());
     }
+}
+
+#[test]
+fn keys_that_nobody_takes_do_not_hide_that_the_terminal_is_gone() {
+    let Some(busybox) = Busybox::new() else { return };
+    let script = "stty raw -echo; echo ready; exec sleep 1000";
+    let mut typist = Typist::new(busybox.job(&["-it", "--", "sh", "-c", script]));
+    typist.sees("ready");
+    let Typist { outer, mut child, .. } = typist;
+    let flags = rustix::fs::fcntl_getfl(&outer).unwrap();
+    rustix::fs::fcntl_setfl(&outer, flags | rustix::fs::OFlags::NONBLOCK).unwrap();
+    // Until both terminals, and what is between them, are full.
+    loop {
+        let end = rustix::io::write(&outer, &[b'x'; 1024]);
+        let second = Timespec { tv_sec: 1, tv_nsec: 0 };
+        let mut fds = [PollFd::new(&outer, PollFlags::OUT)];
+        match end {
+            Ok(_) => {}
+            Err(rustix::io::Errno::AGAIN) => {
+                if rustix::event::poll(&mut fds, Some(&second)).unwrap() == 0 {
+                    break;
+                }
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    drop(outer);
+    assert_eq!(child.wait().unwrap().code(), Some(128 + 1));
 }
 
 #[test]
