@@ -32,7 +32,7 @@ pub fn check(facts: &Facts, candidates: &[Candidate], tags: &[Tag]) -> Vec<Diagn
         found.extend(version_is_higher(facts, candidate));
         found.extend(candidate.lock.as_ref().map(|why| {
             let name = &candidate.spec.name;
-            let help = format!("`cargo xtask lock {name}` writes it; then commit it");
+            let help = format!("`cargo xtask lock {name}` writes it, `--platform` for another architecture; then commit it");
             finding(codes::LOCK_NOT_FRESH, format!("{name}: {why}"), help)
         }));
     }

@@ -203,7 +203,7 @@ fn everything_that_stands_in_the_way_is_told_at_once() {
     error[RT0405]: b: 0.3.0 is not higher than 0.4.0, which is published
       help: release a higher version: `cargo xtask release b --bump patch`
     error[RT0407]: b: `versions.lock` says nothing of ubuntu-arm64
-      help: `cargo xtask lock b` writes it; then commit it
+      help: `cargo xtask lock b` writes it, `--platform` for another architecture; then commit it
     error[RT0406]: the tag `a@1.0.0` is on `origin`
       help: a tag never moves: release a higher version, and `cargo xtask yank` a bad one
     error[RT0406]: the tag `b@0.3.0` names another commit in this clone: COMMIT

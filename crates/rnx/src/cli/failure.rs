@@ -132,7 +132,7 @@ impl Classified for LoadRegistryError {
                 "look at the address; a private registry wants a token: `rnx registry add NAME URL --token-env VARIABLE`"
             }
             Self::Read { .. } if self.status() == ExitStatus::Network => {
-                "look at the address and the network, or use another registry: `--registry URL|FOLDER`"
+                "look at the address and the network, or use another registry: `--registry URL|FOLDER`; one that is never to be asked goes with `rnx registry remove NAME`"
             }
             Self::Access { source, .. } => return source.hints(),
             Self::Offline { .. } => "leave out `--offline` (or `RNX_OFFLINE`) once: a copy is kept",
@@ -297,6 +297,7 @@ impl Classified for FindError {
         } else if !near.is_empty() {
             let names: Vec<String> = near.iter().map(|name| format!("`{name}`")).collect();
             hints.push(format!("did you mean {}?", names.join(" or ")));
+            return hints;
         }
         hints.push(format!("install it: `rnx runtime install {}`", typed(request)));
         hints

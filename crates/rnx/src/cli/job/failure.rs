@@ -39,6 +39,9 @@ pub(super) fn load(error: &LoadError) -> Failure {
         LoadError::Place { .. } => failure.hint(
             "show it at a place of its own, as /data, or at a folder that the runtime has and that no link leads to",
         ),
+        LoadError::Read { source } if source.kind() == std::io::ErrorKind::NotFound => {
+            failure.hint("a runtime is named as `rnx runtime list` shows it; a path is a folder with a runtime.yml")
+        }
         _ => failure,
     }
 }
@@ -62,8 +65,10 @@ pub(super) fn run(error: &RunError, runtime: &Runtime) -> Result<ExitCode, Failu
         RunError::Sandbox(SandboxError::CannotExecute { .. }) => 126,
         _ => return Err(host(error)),
     };
-    let failure = Failure::new(ExitStatus::Findings, error)
-        .hint(format!("the job ran in {}@{}", runtime.yml.name, runtime.yml.version));
+    let failure = Failure::new(ExitStatus::Findings, error).hint(format!(
+        "the job ran in {}@{}, which has what is in its PATH; a line for the shell is run as `sh -c LINE`",
+        runtime.yml.name, runtime.yml.version
+    ));
     say::lines(&failure);
     Ok(status.into())
 }

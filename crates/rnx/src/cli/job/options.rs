@@ -12,6 +12,9 @@ use rnx_sandbox::limits::{CpuList, Limits};
 use rnx_sandbox::plan::{Network, Secret};
 use rnx_sandbox::terminal::CallersTerminal;
 
+use crate::cli::render;
+use crate::cli::say::say;
+
 use super::values::{
     self, Variable, duration, gpus, mebibytes, network, percent, processors, size, user, volume,
 };
@@ -214,6 +217,12 @@ impl Environment {
 }
 
 fn with_value((name, value): Variable) -> Option<(OsString, OsString)> {
-    let value = value.or_else(|| std::env::var_os(&name))?;
-    Some((name, value))
+    let value = value.or_else(|| std::env::var_os(&name));
+    if value.is_none() {
+        say!(
+            "note: `{}` is not set here, and not in the job",
+            render::shown(&name.to_string_lossy())
+        );
+    }
+    Some((name, value?))
 }
