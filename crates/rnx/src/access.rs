@@ -13,7 +13,7 @@ use crate::github;
 use crate::resolve::RegistryLocation;
 
 /// Where distributions keep the certificates that they, and their administrators, trust.
-const SYSTEM_CERTIFICATES: [&str; 2] =
+pub(crate) const SYSTEM_CERTIFICATES: [&str; 2] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
 
 /// What is the same for all registries. It is read when a server is first asked, and not before.

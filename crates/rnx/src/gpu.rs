@@ -16,6 +16,9 @@ use std::process::Command;
 pub const LIBRARIES: &str = "/gpu/lib";
 pub const PROGRAMS: &str = "/gpu/bin";
 
+/// Folders of `/sys` in which drivers look for their devices; a board without PCI has not all of them.
+const SYSTEM: [&str; 3] = ["/sys/bus/pci", "/sys/devices", "/sys/module"];
+
 /// Which GPUs are asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GpuRequest {
@@ -51,6 +54,8 @@ pub struct Gpus {
     pub programs: Vec<(PathBuf, String)>,
     /// Other files and folders: on the host, in the job.
     pub files: Vec<(PathBuf, PathBuf)>,
+    /// Folders of the host's `/sys` that its driver looks into.
+    pub system: Vec<PathBuf>,
     pub env: Vec<(String, String)>,
     /// What a specification asks for and a job does not get, and why.
     pub left_out: Vec<String>,
@@ -97,6 +102,8 @@ pub fn find(request: &GpuRequest, root: &Path) -> Result<Gpus, GpuError> {
     match among(request, &specs, root) {
         Ok(mut gpus) => {
             gpus.left_out.extend(unusable.iter().map(causes));
+            let is_there = |place: &PathBuf| on_host(root, place).is_dir();
+            gpus.system = SYSTEM.map(PathBuf::from).into_iter().filter(is_there).collect();
             Ok(gpus)
         }
         Err(GpuError::None { .. } | GpuError::TooFew { .. } | GpuError::Unknown { .. })

@@ -23,6 +23,7 @@ use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, open, openat2, rea
 use rustix::io::Errno;
 use rustix::process::Signal;
 
+use crate::access::SYSTEM_CERTIFICATES;
 use crate::job::{ETC_FILES, MountKind, NAME_FILES, Runtime, Surroundings};
 use crate::run::relay::Relay;
 
@@ -42,10 +43,6 @@ const FORWARDED: [Signal; 9] = [
     Signal::TSTP,
     Signal::CONT,
 ];
-
-/// Where distributions keep the certificates that they, and their administrators, trust.
-const SYSTEM_CERTIFICATES: [&str; 2] =
-    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
 
 /// A runtime's folder that cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -168,7 +168,9 @@ fn add(gpus: &mut Gpus, edits: &Edits, root: &Path) {
         if known {
             continue;
         }
-        if is_plain(&node.path) && node.path.starts_with("/dev") && host.exists() {
+        if !is_plain(&node.path) || !node.path.starts_with("/dev") {
+            gpus.left_out.push(format!("device {}: not below /dev", node.path.display()));
+        } else if host.exists() {
             gpus.devices.push((host, node.path.clone()));
         } else {
             gpus.left_out.push(format!("device {}: not on this host", node.path.display()));
@@ -186,7 +188,9 @@ fn add(gpus: &mut Gpus, edits: &Edits, root: &Path) {
 fn place(gpus: &mut Gpus, mount: &Mount, root: &Path) {
     let (host, guest) = (on_host(root, &mount.host_path), &mount.container_path);
     let name = guest.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
-    if !is_plain(guest) || !host.exists() {
+    if !is_plain(guest) {
+        gpus.left_out.push(format!("{}: no plain path", guest.display()));
+    } else if !host.exists() {
         gpus.left_out.push(format!("{}: not on this host", mount.host_path.display()));
     } else if name.contains(".so") {
         gpus.libraries.push((host, name));

@@ -11,9 +11,6 @@ use crate::gpu::{Gpus, LIBRARIES, PROGRAMS};
 /// What is shown of the driver is below this folder.
 pub(super) const PLACE: &str = "/gpu";
 
-/// Folders of `/sys` in which drivers look for their devices.
-const SYSTEM: [&str; 3] = ["/sys/bus/pci", "/sys/devices", "/sys/module"];
-
 pub(super) fn steps(gpus: &Gpus, runtime: &Runtime) -> Result<Vec<Step>, JobError> {
     let mounted = |place: &Path| is_mounted(place, runtime);
     // Nor below: a link of the tree there would lead elsewhere.
@@ -51,8 +48,8 @@ pub(super) fn steps(gpus: &Gpus, runtime: &Runtime) -> Result<Vec<Step>, JobErro
     // Below a folder of the runtime nothing can be made, and a link of its tree would lead elsewhere.
     let places = gpus.files.iter().filter(|(_, guest)| !mounted(guest));
     steps.extend(places.map(|(host, guest)| bind(host, guest.clone())));
-    let system = SYSTEM.into_iter().filter(|place| !mounted(Path::new(place)));
-    steps.extend(system.map(|place| bind(Path::new(place), place.into())));
+    let system = gpus.system.iter().filter(|place| !mounted(place));
+    steps.extend(system.map(|place| bind(place, place.clone())));
     Ok(steps)
 }
 
