@@ -128,8 +128,8 @@ program /usr/bin/nvidia-smi -> nvidia-smi
 file /run/socket -> /run/socket
 env NVIDIA_VISIBLE_DEVICES -> void
 left out: device /dev/absent: not on this host
-left out: device /dev/../etc/shadow: not on this host
-left out: device /etc/nvidia: not on this host
+left out: device /dev/../etc/shadow: not below /dev
+left out: device /etc/nvidia: not below /dev
 left out: /usr/lib/absent.so: not on this host
 left out: hook chmod: hooks are not run
 ";
