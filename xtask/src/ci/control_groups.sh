@@ -14,7 +14,11 @@ if [ "$(dpkg --print-architecture)" != amd64 ]; then
   exit 0
 fi
 
-kernel=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/^ *Depends: \(linux-image-.*\)/\1/p')
+kernel=$(apt-cache depends linux-image-cloud-amd64 2>/dev/null | sed -n 's/^ *Depends: \(linux-image-.*\)/\1/p')
+if [ -z "$kernel" ]; then
+  echo "apt knows no package linux-image-cloud-amd64: \`apt-get update\` fetches Debian's lists" >&2
+  exit 1
+fi
 made=$PWD/target/control-groups
 mkdir -p "$made"
 if [ ! -e "$made/$kernel/boot" ]; then
@@ -48,7 +52,9 @@ bring() {
   done
 }
 cp /bin/busybox "$root/bin/busybox"
-chroot "$root" /bin/busybox --install -s /bin
+for applet in $(/bin/busybox --list); do
+  [ -e "$root/bin/$applet" ] || ln -s busybox "$root/bin/$applet"
+done
 bring "$(command -v bwrap)"
 bring "$(command -v mke2fs)"
 sandbox=$(tests_of rnx-sandbox)
@@ -69,7 +75,7 @@ touch "$root/etc/group" "$root/etc/hosts" "$root/etc/resolv.conf"
 sed "s|@crates@|$PWD/crates|g; s|@sandbox@|$sandbox|g; s|@jobs@|$jobs|g; s|@mke2fs@|$(command -v mke2fs)|" \
   xtask/src/ci/control_groups_init.sh >"$root/init"
 chmod +x "$root/init"
-(cd "$root" && find . | cpio --quiet --create --format newc | gzip -1) >"$made/files.gz"
+(cd "$root" && find . | cpio --quiet --create --format newc --owner +0:+0 | gzip -1) >"$made/files.gz"
 
 timeout 1200 qemu-system-x86_64 -machine q35 -accel tcg,thread=multi -cpu max -smp 2 -m 3072 -nographic -no-reboot \
   -nic none -kernel "$made/$kernel/boot/vmlinuz-${kernel#linux-image-}" -initrd "$made/files.gz" \
