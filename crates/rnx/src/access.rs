@@ -97,6 +97,7 @@ fn certificates(access: &Access) -> io::Result<Option<Vec<u8>>> {
         (None, None) => SYSTEM_CERTIFICATES.iter().find_map(|path| fs::read(path).ok()),
         (file, folders) => {
             let file = file.map(|path| fs::read(PathBuf::from(path))).transpose()?;
+            // Folders alone are enough.
             let mut trusted = file.unwrap_or_default();
             for folder in folders.iter().flat_map(std::env::split_paths) {
                 add_folder(&folder, &mut trusted)?;

@@ -164,6 +164,7 @@ pub fn import(file: &Path, expected: Option<Digest>) -> Result<Resolved, ImportE
 /// Returns the file itself, or its parts in order where it is not there.
 fn files_of(file: &Path) -> Result<Vec<PathBuf>, ImportError> {
     let look = |source| ImportError::Look { path: file.to_owned(), source };
+    // No part is named after a name that is no text: the file itself is asked for.
     let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     if file.exists() {
         return Ok(vec![file.to_owned()]);
@@ -194,6 +195,7 @@ fn digest_of(files: &[PathBuf]) -> Result<Digest, ImportError> {
             .map_err(|source| ImportError::Read { path: path.clone(), source })?;
         all = Box::new(all.chain(opened));
     }
+    // There is one: an archive is at least the file that was named.
     let first = || files.first().cloned().unwrap_or_default();
     blob::digest(all).map_err(|source| ImportError::Read { path: first(), source })
 }

@@ -182,6 +182,7 @@ fn causes(error: &GpuError) -> String {
     while let Some(cause) = next {
         // A parser shows the place over several lines.
         let cause_text = cause.to_string();
+        // A cause without text adds nothing.
         text = format!("{text}: {}", cause_text.lines().next().unwrap_or_default());
         next = cause.source();
     }
